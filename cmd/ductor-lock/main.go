@@ -1,0 +1,16 @@
+// Command ductor-lock runs a command so that at most one runs.
+package main
+
+import (
+	"io"
+	"os"
+
+	"ductor/internal/common/cli"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
+	std := &cli.IO{Tool: "ductor-lock", In: stdin, Out: stdout, Err: stderr, Getenv: os.Getenv}
+	return cli.Run(std, description, &grammar{}, args)
+}

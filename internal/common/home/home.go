@@ -1,0 +1,104 @@
+// Package home knows where the files of ductor-files(5) lie.
+package home
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// DefaultName is the bot that owns the files at the top of a home.
+const DefaultName Name = "ductor"
+
+// Name is one word for one bot, the same in all tools.
+type Name string
+
+// ErrName says which names are allowed.
+var ErrName = errors.New("a name starts with a letter or digit, and has up to 64 letters, digits, '.', '_' or '-'")
+
+// UnmarshalText accepts [A-Za-z0-9][A-Za-z0-9._-]{0,63}.
+func (n *Name) UnmarshalText(text []byte) error {
+	punct := func(c byte) bool { return c == '.' || c == '_' || c == '-' }
+	ok := len(text) >= 1 && len(text) <= 64 && !punct(text[0])
+	for _, c := range text {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || punct(c))
+	}
+	if !ok {
+		return fmt.Errorf("%q: %w", text, ErrName)
+	}
+	*n = Name(text)
+	return nil
+}
+
+// Home is the folder that $DUCTOR_HOME names.
+type Home string
+
+// Find returns $DUCTOR_HOME as an absolute path, or ~/.ductor. It creates
+// nothing.
+func Find(getenv func(string) string) (Home, error) {
+	dir := getenv("DUCTOR_HOME")
+	if dir == "" {
+		user, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("find the home folder (set DUCTOR_HOME): %w", err)
+		}
+		dir = filepath.Join(user, ".ductor")
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find DUCTOR_HOME %q: %w", dir, err)
+	}
+	return Home(abs), nil
+}
+
+// RestartRequested is the marker at the top: it belongs to the default bot.
+func (h Home) RestartRequested() string { return filepath.Join(string(h), "restart-requested") }
+
+// RestartSentinel is what a bot leaves for its own next start.
+func (h Home) RestartSentinel() string { return filepath.Join(string(h), "restart-sentinel.json") }
+
+// Logs is the folder of log files.
+func (h Home) Logs() string { return filepath.Join(string(h), "logs") }
+
+// RunRoot is the folder that holds one folder a bot.
+func (h Home) RunRoot() string { return filepath.Join(string(h), "run") }
+
+// Run returns the files of one bot.
+func (h Home) Run(name Name) Run {
+	return Run(filepath.Join(h.RunRoot(), string(name)))
+}
+
+// Run is the folder run/NAME.
+type Run string
+
+// Make creates the folders, 0700 each, since a home holds tokens.
+func (r Run) Make() error {
+	if err := os.MkdirAll(r.Ctl(), 0o700); err != nil {
+		return fmt.Errorf("create the run folder: %w", err)
+	}
+	return nil
+}
+
+// BotPID is the PID file that the bot's lock belongs to.
+func (r Run) BotPID() string { return filepath.Join(string(r), "bot.pid") }
+
+// SupervisePID is the PID file that the supervisor's own lock belongs to.
+func (r Run) SupervisePID() string { return filepath.Join(string(r), "supervise.pid") }
+
+// Status is the supervisor's state, replaced at each transition.
+func (r Run) Status() string { return filepath.Join(string(r), "status.json") }
+
+// Events is the bounded history, one JSON object a line.
+func (r Run) Events() string { return filepath.Join(string(r), "events.jsonl") }
+
+// Ctl is the folder of control files. It is watched, and nothing else may lie
+// in it: kqueue opens and closes every file of a watched folder, and a close
+// of a lock file by its holder drops the lock.
+func (r Run) Ctl() string { return filepath.Join(string(r), "ctl") }
+
+// CtlRestart asks this bot's supervisor for a restart.
+func (r Run) CtlRestart() string { return filepath.Join(r.Ctl(), "restart-requested") }
+
+// CtlStop asks this bot's supervisor to stop.
+func (r Run) CtlStop() string { return filepath.Join(r.Ctl(), "stop-requested") }

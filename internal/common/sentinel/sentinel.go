@@ -1,0 +1,142 @@
+// Package sentinel reads, writes and consumes the small files by which a bot,
+// its supervisor and its updater talk: ductor-files(5) has their formats, which
+// existing Python bots fix.
+package sentinel
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"time"
+
+	"ductor/internal/common/atomicfile"
+)
+
+// MaxSize bounds what is read, in bytes; a sentinel is a line of text.
+const MaxSize = 64 << 10
+
+// ErrMalformed is returned for a sentinel that cannot be what its name says.
+var ErrMalformed = errors.New("malformed sentinel")
+
+// Restart is restart-sentinel.json: whom to tell about the restart, and what.
+type Restart struct {
+	ChatID    int64     `json:"chat_id"`
+	Message   string    `json:"message"`
+	Timestamp time.Time `json:"timestamp"` // RFC 3339, UTC
+}
+
+// WriteRestart leaves the sentinel for the bot's next start.
+func WriteRestart(path string, r Restart) error {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode sentinel: %w", err)
+	}
+	return atomicfile.WriteSync(path, append(data, '\n'), 0o600)
+}
+
+// ParseRestart decodes restart-sentinel.json. Unknown keys are allowed; a
+// time stamp without a zone (Python's naive isoformat) is taken as UTC.
+func ParseRestart(data []byte) (Restart, error) {
+	var raw struct {
+		ChatID    *int64  `json:"chat_id"`
+		Message   *string `json:"message"`
+		Timestamp *string `json:"timestamp"`
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return Restart{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if raw.ChatID == nil {
+		return Restart{}, fmt.Errorf("%w: no chat_id", ErrMalformed)
+	}
+	r := Restart{ChatID: *raw.ChatID}
+	if raw.Message != nil {
+		r.Message = *raw.Message
+	}
+	if raw.Timestamp != nil {
+		r.Timestamp = parseTime(*raw.Timestamp)
+	}
+	return r, nil
+}
+
+// parseTime is lenient, because the stamp is for people: what it cannot read
+// is the zero time.
+func parseTime(s string) time.Time {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC()
+		}
+	}
+	return time.Time{}
+}
+
+// ConsumeRestart takes the sentinel away and returns it: of several consumers
+// exactly one gets it, the others get fs.ErrNotExist. A malformed one is moved
+// to PATH.bad, so that it is not met again and not lost, with ErrMalformed.
+func ConsumeRestart(path string) (Restart, error) {
+	taken, err := take(path)
+	if err != nil {
+		return Restart{}, err
+	}
+	data, err := read(taken)
+	if err != nil {
+		return Restart{}, err
+	}
+	r, err := ParseRestart(data)
+	if err != nil {
+		if rerr := os.Rename(taken, path+".bad"); rerr != nil {
+			return Restart{}, errors.Join(err, rerr)
+		}
+		return Restart{}, fmt.Errorf("read %q (moved to %q): %w", path, path+".bad", err)
+	}
+	return r, os.Remove(taken)
+}
+
+// WriteMarker asks for a restart. Python bots test for existence only.
+func WriteMarker(path string) error {
+	return atomicfile.Write(path, []byte("1\n"), 0o600)
+}
+
+// ConsumeMarker reports whether this caller, of all that tried, took the
+// marker away: that one restarts the bot.
+func ConsumeMarker(path string) (bool, error) {
+	taken, err := take(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, os.Remove(taken)
+}
+
+// take renames path to a name of our own: rename is the step that only one
+// caller can win, while two can both read a file before either deletes it.
+func take(path string) (string, error) {
+	if info, err := os.Lstat(path); err != nil {
+		return "", fmt.Errorf("take %q: %w", path, err)
+	} else if mode := info.Mode(); !mode.IsRegular() && mode&fs.ModeSymlink == 0 {
+		return "", fmt.Errorf("take %q: not a file", path)
+	}
+	taken := path + ".taken" + strconv.Itoa(os.Getpid())
+	if err := os.Rename(path, taken); err != nil {
+		return "", fmt.Errorf("take %q: %w", path, err)
+	}
+	return taken, nil
+}
+
+func read(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read sentinel: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read sentinel: %w", err)
+	}
+	return data, nil
+}
