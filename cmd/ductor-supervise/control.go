@@ -1,0 +1,58 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"ductor/cmd/ductor-supervise/internal/journal"
+	"ductor/internal/common/cli"
+	"ductor/internal/common/exitcode"
+	"ductor/internal/common/holder"
+	"ductor/internal/common/home"
+	"ductor/internal/common/process"
+)
+
+// lookInterval is how often a verb that waits looks at the files.
+const lookInterval = 20 * time.Millisecond
+
+// findRun returns the bot's folder without creating it.
+func findRun(std *cli.IO, name home.Name) (home.Home, home.Run, error) {
+	dir, err := home.Find(std.Getenv)
+	if err != nil {
+		return "", "", exitcode.Errorf(exitcode.Config, "%w", err)
+	}
+	return dir, dir.Run(name), nil
+}
+
+// supervisorOf returns who supervises. Its record follows its lock by a
+// moment, which is waited for.
+func supervisorOf(run home.Run) (id process.Identity, ok bool, err error) {
+	for deadline := time.Now().Add(time.Second); ; time.Sleep(lookInterval) {
+		s, err := holder.Inspect(run.SupervisePID(), false)
+		if err != nil || !s.Held() {
+			return process.Identity{}, false, err
+		}
+		if id, ok := s.Identity(); ok {
+			return id, true, nil
+		}
+		if time.Now().After(deadline) {
+			return process.Identity{}, false, errors.New("the supervisor cannot be identified (another PID namespace?)")
+		}
+	}
+}
+
+// waitFor looks until done says so or the time is over.
+func waitFor(limit time.Duration, what string, done func() (bool, error)) error {
+	for deadline := time.Now().Add(limit); ; time.Sleep(lookInterval) {
+		ok, err := done()
+		if ok || err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return exitcode.Errorf(exitcode.Timeout, "%s: not within %s", what, limit)
+		}
+	}
+}
+
+// running reports whether a state means that the command runs.
+func running(s journal.Status) bool { return s.State == "up" || s.State == "ready" }

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"ductor/cmd/ductor-supervise/internal/journal"
+	"ductor/internal/common/cli"
+	"ductor/internal/common/exitcode"
+)
+
+// Run prints the stored events, and with --wait those that come.
+func (c *eventsCmd) Run(std *cli.IO) error {
+	_, run, err := findRun(std, c.Name)
+	if err != nil {
+		return err
+	}
+	var seen int64
+	show := func() error {
+		var werr error
+		err := journal.Each(run.Events(), func(line []byte, e journal.Event) {
+			if e.Seq <= seen || werr != nil {
+				return
+			}
+			seen = e.Seq
+			werr = c.print(std, line, e)
+		})
+		return errors.Join(err, werr)
+	}
+	err = show()
+	if errors.Is(err, fs.ErrNotExist) && !c.Wait {
+		fmt.Fprintf(std.Err, "%s: nothing has happened to %q yet\n", std.Tool, c.Name)
+		return exitcode.Status(exitcode.No)
+	}
+	for deadline := time.Now().Add(c.Timeout); c.Wait && time.Now().Before(deadline); {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		time.Sleep(5 * lookInterval)
+		err = show()
+	}
+	if c.Wait {
+		return nil
+	}
+	return err
+}
+
+func (c *eventsCmd) print(std *cli.IO, line []byte, e journal.Event) error {
+	if c.JSON {
+		_, err := fmt.Fprintf(std.Out, "%s\n", line)
+		return err
+	}
+	text := e.Text()
+	if text == "" {
+		return nil
+	}
+	_, err := fmt.Fprintf(std.Out, "%s %s\n", e.Time.Local().Format(time.DateTime), text)
+	return err
+}

@@ -1,0 +1,141 @@
+package journal
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Event is one line of events.jsonl. Type says which of the other fields are
+// there; ductor-files(5) has the table.
+type Event struct {
+	Seq            int64     `json:"seq"` // grows by one, across supervisors too
+	Time           time.Time `json:"time"`
+	Type           Type      `json:"type"`
+	PID            int       `json:"pid,omitempty"`
+	Code           *int      `json:"code,omitempty"` // 128+n for signal n
+	Signal         string    `json:"signal,omitempty"`
+	RuntimeSeconds *float64  `json:"runtime_seconds,omitempty"`
+	Reason         string    `json:"reason,omitempty"`
+	Path           string    `json:"path,omitempty"`
+	Count          int       `json:"count,omitempty"`
+	Crashes        int       `json:"crashes,omitempty"`
+	DelaySeconds   *float64  `json:"delay_seconds,omitempty"`
+	PIDs           []int     `json:"pids,omitempty"`
+	Command        []string  `json:"command,omitempty"`
+	Message        string    `json:"message,omitempty"`
+}
+
+// Type names what happened.
+type Type string
+
+const (
+	SupervisorStart Type = "supervisor_start" // pid, command
+	Leftovers       Type = "leftovers"        // pids: of a dead supervisor, stopped
+	ChildStart      Type = "child_start"      // pid, reason
+	ChildUp         Type = "child_up"         // pid: the command was executed
+	ChildExit       Type = "child_exit"       // pid, code, signal, runtime_seconds
+	NotExecuted     Type = "not_executed"     // code, message
+	Backoff         Type = "backoff"          // delay_seconds, crashes
+	RestartRequest  Type = "restart_request"  // reason, path or signal
+	Change          Type = "change"           // path, count
+	StopRequest     Type = "stop_request"     // reason: signal or file; signal
+	Escalate        Type = "escalate"         // pid: KILL was sent to its tree
+	Storm           Type = "storm"            // reason: too many short runs asked for a restart
+	UnrequestedExit Type = "unrequested_exit" // code: the bot ended itself with a stop code
+	GaveUp          Type = "gave_up"          // count: --max-crashes
+	Warning         Type = "warning"          // message
+	SupervisorExit  Type = "supervisor_exit"  // code
+)
+
+// Types lists all, for the test that compares them with the page.
+func Types() []Type {
+	return []Type{SupervisorStart, Leftovers, ChildStart, ChildUp, ChildExit, NotExecuted, Backoff, RestartRequest,
+		Change, StopRequest, Escalate, Storm, UnrequestedExit, GaveUp, Warning, SupervisorExit}
+}
+
+// Text is the event for people: what, and why.
+func (e Event) Text() string {
+	switch e.Type {
+	case SupervisorStart:
+		return fmt.Sprintf("supervisor %d keeps running: %s", e.PID, strings.Join(e.Command, " "))
+	case Leftovers:
+		return fmt.Sprintf("stopped what a dead supervisor left behind: PID %s", strings.Trim(fmt.Sprint(e.PIDs), "[]"))
+	case ChildStart:
+		return fmt.Sprintf("started PID %d (%s)", e.PID, startReason(e.Reason))
+	case ChildExit:
+		return fmt.Sprintf("PID %d %s after %s", e.PID, e.how(), seconds(*e.RuntimeSeconds))
+	case NotExecuted:
+		return fmt.Sprintf("not executed (code %d): %s", *e.Code, e.Message)
+	case Backoff:
+		return fmt.Sprintf("that is a crash%s; next start in %s", consecutive(e.Crashes), seconds(*e.DelaySeconds))
+	case RestartRequest:
+		return "restart asked for by " + e.by()
+	case Change:
+		return "changed: " + e.Path + others(e.Count)
+	case StopRequest:
+		return "stop asked for by " + e.by()
+	case Escalate:
+		return fmt.Sprintf("killing what is left of PID %d's tree", e.PID)
+	case Storm:
+		return "too many restarts of short runs (" + e.Reason + "): this one counts as a crash"
+	case UnrequestedExit:
+		return fmt.Sprintf("the bot ended itself with code %d, which means stop", *e.Code)
+	case GaveUp:
+		return fmt.Sprintf("%d crashes: giving up", e.Count)
+	case Warning:
+		return "warning: " + e.Message
+	case SupervisorExit:
+		return fmt.Sprintf("supervisor ends with code %d", *e.Code)
+	}
+	return ""
+}
+
+func (e Event) how() string {
+	if e.Signal != "" {
+		return "died of " + e.Signal
+	}
+	return fmt.Sprintf("exited with code %d", *e.Code)
+}
+
+func (e Event) by() string {
+	for _, s := range []string{e.Signal, e.Path, e.Reason} {
+		if s != "" {
+			return s
+		}
+	}
+	return "nobody known"
+}
+
+func startReason(reason string) string {
+	text := map[string]string{
+		"first": "first start", "code": "it asked to be restarted", "crash": "after a crash",
+		"marker": "restart marker", "signal": "restart signal", "change": "file change",
+	}[reason]
+	if text == "" {
+		return reason
+	}
+	return text
+}
+
+func consecutive(n int) string {
+	if n < 2 {
+		return ""
+	}
+	return fmt.Sprintf(", %d short runs in a row", n)
+}
+
+func others(count int) string {
+	if count < 2 {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", count-1)
+}
+
+func seconds(s float64) string {
+	d := time.Duration(s * float64(time.Second))
+	if d >= 10*time.Second {
+		return d.Round(time.Second).String()
+	}
+	return d.Round(time.Millisecond).String()
+}

@@ -1,0 +1,73 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"ductor/cmd/ductor-supervise/internal/journal"
+	"ductor/cmd/ductor-supervise/internal/policy"
+	"ductor/internal/common/process"
+	"ductor/internal/common/sentinel"
+)
+
+// StopText is what stop-requested holds: the supervisor that is meant, so that
+// a request which came too late does not stop the next one. Other content (a
+// file made by touch) means whoever runs.
+func StopText(id process.Identity) string { return fmt.Sprintf("%d %s\n", id.PID, id.Start) }
+
+// lookAtFiles acts on control files and markers that appeared.
+func (s *supervisor) lookAtFiles() {
+	if s.takeStop(true) && s.state.Intent != policy.IntentStop {
+		s.emit(journal.Event{Type: journal.StopRequest, Reason: "file", Path: s.run.CtlStop()})
+		s.step(policy.Stop{}, journal.Event{})
+	}
+	for _, m := range s.markers {
+		taken, err := sentinel.ConsumeMarker(m)
+		if err != nil {
+			s.warn("%v", err)
+		}
+		if taken {
+			s.step(policy.Restart{Cause: policy.CauseMarker, At: time.Now()}, journal.Event{Path: m})
+		}
+	}
+}
+
+// clearStop removes a request that was made of a supervisor before us.
+func (s *supervisor) clearStop() {
+	if s.takeStop(false) {
+		s.stopFirst = true
+	}
+}
+
+// takeStop removes stop-requested and reports whether it was meant for us.
+func (s *supervisor) takeStop(live bool) bool {
+	path := s.run.CtlStop()
+	text, rerr := readShort(path)
+	taken, err := sentinel.ConsumeMarker(path)
+	if err != nil {
+		s.warn("%v", err)
+	}
+	if !taken || rerr != nil {
+		return taken && live
+	}
+	var pid int
+	var start string
+	if n, _ := fmt.Sscan(text, &pid, &start); n == 2 {
+		return pid == s.self.PID && start == s.self.Start
+	}
+	return live
+}
+
+// readShort reads the head of a file that holds one line at most.
+func readShort(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	buf := make([]byte, 256)
+	n, _ := f.Read(buf)
+	return strings.TrimSpace(string(buf[:n])), nil
+}

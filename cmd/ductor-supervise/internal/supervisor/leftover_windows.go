@@ -1,0 +1,4 @@
+package supervisor
+
+// endGroup: the job has ended with its supervisor.
+func endGroup(int, bool) {}

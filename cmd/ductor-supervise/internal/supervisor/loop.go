@@ -1,0 +1,296 @@
+package supervisor
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"ductor/cmd/ductor-supervise/internal/journal"
+	"ductor/cmd/ductor-supervise/internal/policy"
+	"ductor/cmd/ductor-supervise/internal/tree"
+	"ductor/cmd/ductor-supervise/internal/watch"
+	"ductor/internal/common/process"
+)
+
+// cleanPoll is how often a tree is looked at whose leader is gone. On Linux
+// the end of an orphan is told at once, and this is only the net below.
+const cleanPoll = 20 * time.Millisecond
+
+// loop turns what happens into events until the policy quits.
+func (s *supervisor) loop() (int, error) {
+	signals := notifySignals()
+	defer signals.stop()
+	files := watch.NewFiles(append([]string{s.run.CtlStop()}, s.markers...), s.warnLater)
+	defer files.Close()
+	changes, closeTrees, err := s.watchTrees()
+	if err != nil {
+		return 0, err
+	}
+	defer closeTrees()
+	s.clearStop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+
+	if s.stopFirst {
+		s.step(policy.Stop{}, journal.Event{})
+	}
+	s.step(policy.Begin{}, journal.Event{})
+	s.writeStatus()
+	for !s.quit {
+		s.arm(timer)
+		select {
+		case sig := <-signals.c:
+			s.signal(sig, signals.hangup)
+		case out := <-s.outcome:
+			s.learn(out)
+		case exit := <-s.exited:
+			s.leaderExited(exit)
+		case <-s.keeper.Changed():
+			s.childEnded()
+		case <-files.Look():
+			s.lookAtFiles()
+		case c := <-changes:
+			s.changed(c)
+		case text := <-s.warnings:
+			s.warn("%s", text)
+		case <-timer.C:
+			s.step(policy.Tick{}, journal.Event{})
+			s.clean()
+		}
+		s.writeStatus()
+	}
+	s.emit(journal.Event{Type: journal.SupervisorExit, Code: &s.state.Code})
+	return s.state.Code, nil
+}
+
+// arm sets the timer to the next deadline, or stops it: idle means asleep.
+func (s *supervisor) arm(timer *time.Timer) {
+	var due time.Time
+	if s.tree != nil && s.state.Phase == policy.Stopping && (s.state.Exit != nil || s.state.Killed) {
+		due = time.Now().Add(cleanPoll)
+	}
+	if d := s.state.Deadline; !d.IsZero() && (due.IsZero() || d.Before(due)) {
+		due = d
+	}
+	if due.IsZero() {
+		timer.Stop()
+		return
+	}
+	timer.Reset(time.Until(due))
+}
+
+// step lets the policy decide, tells what it noted, and does what it said.
+// cause has the details of a request: who made it, by which file.
+func (s *supervisor) step(ev policy.Event, cause journal.Event) {
+	before := s.state
+	next, actions, notes := policy.Step(s.cfg.Policy, s.state, ev, time.Now())
+	s.state = next
+	if before.Phase != next.Phase {
+		s.since = time.Now()
+		if exit := next.Exit; next.Phase != policy.Stopping && (before.Exit != nil || exit != nil) {
+			s.ended(before, next)
+		}
+	}
+	for _, n := range notes {
+		s.note(n, cause)
+	}
+	for _, a := range actions {
+		switch a {
+		case policy.Spawn:
+			s.spawn()
+		case policy.Terminate:
+			s.tree.Terminate(s.cfg.StopSignal)
+		case policy.Kill:
+			s.tree.Kill()
+		case policy.Quit:
+			s.quit = true
+		}
+	}
+}
+
+// note turns a note of the policy into an event.
+func (s *supervisor) note(n policy.Note, cause journal.Event) {
+	e := cause
+	e.Type = journal.Type(n.Type)
+	switch e.Type {
+	case journal.RestartRequest, journal.Storm:
+		e.Reason = string(n.Cause)
+	case journal.Backoff:
+		delay := n.Delay.Seconds()
+		e.DelaySeconds, e.Crashes = &delay, s.state.Crashes
+	case journal.Escalate:
+		e.PID = s.tree.PID
+	case journal.UnrequestedExit:
+		e.Code = &s.state.Exit.Code
+	case journal.GaveUp:
+		e.Count = len(s.state.CrashedAt)
+	}
+	s.emit(e)
+}
+
+// learn takes what the status descriptor said. A failure is acted on when the
+// process that reported it has ended.
+func (s *supervisor) learn(out outcome) {
+	if s.tree == nil || out.pid != s.tree.PID {
+		return
+	}
+	s.learnt = true
+	if f := out.failure; f != nil {
+		s.failure = out.failure
+		s.emit(journal.Event{Type: journal.NotExecuted, Code: &f.Code, Message: f.Message})
+		return
+	}
+	s.step(policy.Executed{}, journal.Event{})
+	s.emit(journal.Event{Type: journal.ChildUp, PID: out.pid})
+}
+
+// leaderExited takes the end of the child. Whether it was the command's end or
+// the launcher's is known from the status descriptor alone, which is closed by
+// now: all that had it open is gone.
+func (s *supervisor) leaderExited(exit tree.Exit) {
+	if !s.learnt {
+		select {
+		case out := <-s.outcome:
+			s.learn(out)
+		case <-time.After(time.Second):
+		}
+	}
+	s.exited = nil
+	s.exit = exit
+	e := policy.Exit{Code: exit.Code, Signal: exit.Signal != nil}
+	if s.failure != nil {
+		e = policy.Exit{Code: s.failure.Code, NotExecuted: true}
+	}
+	runtime := time.Since(s.state.StartedAt).Seconds()
+	s.emit(journal.Event{Type: journal.ChildExit, PID: s.tree.PID, Code: &exit.Code, Signal: signalName(exit.Signal), RuntimeSeconds: &runtime})
+	s.step(policy.LeaderExited{Exit: e}, journal.Event{})
+	s.clean()
+}
+
+// childEnded: the kernel told that some child of ours ended.
+func (s *supervisor) childEnded() {
+	if s.tree == nil {
+		s.keeper.Reap(0)
+		return
+	}
+	s.keeper.Reap(s.tree.PID)
+	s.clean()
+}
+
+// clean looks whether the tree is gone whose leader is.
+func (s *supervisor) clean() {
+	if s.tree == nil || s.state.Phase != policy.Stopping {
+		return
+	}
+	if s.state.Killed {
+		s.tree.Kill()
+	}
+	if s.state.Exit != nil && s.tree.Gone() {
+		s.tree = nil
+		s.step(policy.TreeGone{}, journal.Event{})
+	}
+}
+
+// ended keeps the end of a run for status.json.
+func (s *supervisor) ended(before, next policy.State) {
+	exit := before.Exit
+	if exit == nil {
+		exit = next.Exit
+	}
+	reason := "restart"
+	switch next.Phase {
+	case policy.Down:
+		reason = "stop"
+	case policy.Fatal:
+		reason = "fatal"
+	case policy.Backoff:
+		reason = "crash"
+	}
+	last := journal.LastExit{Reason: reason, RuntimeSeconds: time.Since(before.StartedAt).Seconds()}
+	if exit != nil {
+		last.Code = exit.Code
+	}
+	last.Signal = signalName(s.exit.Signal)
+	s.status.LastExit = &last
+}
+
+// changed takes a burst of file changes.
+func (s *supervisor) changed(c watch.Change) {
+	s.emit(journal.Event{Type: journal.Change, Path: c.Path, Count: c.Count})
+	s.step(policy.Restart{Cause: policy.CauseChange, At: c.Last}, journal.Event{Path: c.Path, Count: c.Count})
+}
+
+func (s *supervisor) watchTrees() (<-chan watch.Change, func(), error) {
+	if len(s.cfg.WatchDirs) == 0 {
+		return nil, func() {}, nil
+	}
+	t, err := watch.NewTrees(s.cfg.WatchDirs, s.cfg.WatchFilter, s.warnLater)
+	if err != nil {
+		return nil, nil, err
+	}
+	return t.Changes(), t.Close, nil
+}
+
+// warnLater is for goroutines other than the loop's.
+func (s *supervisor) warnLater(format string, args ...any) {
+	select {
+	case s.warnings <- fmt.Sprintf(format, args...):
+	default:
+	}
+}
+
+// signal acts on a signal to the supervisor.
+func (s *supervisor) signal(sig os.Signal, hangup policy.Event) {
+	by := journal.Event{Signal: signalName(sig), Reason: "signal"}
+	switch ev := meaning(sig, hangup).(type) {
+	case policy.Stop:
+		s.stopSignals++
+		// A stop that a file asked for already is under way; the first signal
+		// on top of it is not the second signal that kills.
+		if s.state.Intent == policy.IntentStop && s.stopSignals == 1 {
+			return
+		}
+		by.Type = journal.StopRequest
+		s.emit(by)
+		s.step(ev, journal.Event{})
+	case policy.Restart:
+		s.step(ev, by)
+	}
+}
+
+// writeStatus replaces status.json if something in it changed. It comes after
+// the acts, since a start should not wait for a file.
+func (s *supervisor) writeStatus() {
+	st := s.status
+	st.State, st.Since = string(s.state.Phase), s.since.UTC().Truncate(time.Millisecond)
+	st.Restarts, st.Crashes, st.Reason = s.state.Restarts, s.state.Crashes, string(s.state.Cause)
+	st.PID, st.Child, st.NextStart = 0, nil, nil
+	if s.tree != nil {
+		st.PID = s.tree.PID
+		if s.child.PID != st.PID {
+			s.child, _ = process.Of(st.PID)
+		}
+		st.Child = &s.child
+	}
+	if s.state.Phase == policy.Backoff {
+		next := s.state.Deadline.UTC().Truncate(time.Millisecond)
+		st.NextStart = &next
+	}
+	if same(st, s.written) {
+		return
+	}
+	if err := journal.WriteStatus(s.run.Status(), st); err != nil {
+		if !s.statusSick {
+			s.warn("status is not stored: %v", err)
+		}
+		s.statusSick = true
+		return
+	}
+	s.written, s.statusSick = st, false
+}
+
+func same(a, b journal.Status) bool {
+	return a.State == b.State && a.Since.Equal(b.Since) && a.PID == b.PID && a.Restarts == b.Restarts &&
+		a.Reason == b.Reason && a.LastExit == b.LastExit && slices.Equal(a.Command, b.Command)
+}

@@ -1,0 +1,213 @@
+package supervisor
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ductor/cmd/ductor-supervise/internal/journal"
+	"ductor/cmd/ductor-supervise/internal/policy"
+	"ductor/cmd/ductor-supervise/internal/tree"
+	"ductor/internal/common/exitcode"
+	"ductor/internal/common/holder"
+	"ductor/internal/common/home"
+	"ductor/internal/common/jsonout"
+	"ductor/internal/common/lockfile"
+	"ductor/internal/common/process"
+)
+
+// supervisor is the state of the one goroutine that owns it all.
+type supervisor struct {
+	cfg      Config
+	run      home.Run
+	state    policy.State
+	self     process.Identity
+	instance string
+
+	keeper  *tree.Keeper
+	tree    *tree.Tree // of the current run; nil between runs
+	journal *journal.Journal
+	status  journal.Status
+	markers []string
+	envFile map[string]string
+	stdin   *os.File
+
+	// of the current run
+	exited  <-chan tree.Exit // nil when the end was taken
+	exit    tree.Exit
+	learnt  bool // what the status descriptor said is known
+	failure *jsonout.Failure
+	child   process.Identity
+
+	outcome     chan outcome
+	warnings    chan string // from other goroutines
+	since       time.Time   // of the phase
+	written     journal.Status
+	statusSick  bool // the last write of status.json failed, and that was said
+	attempted   bool // something was spawned before
+	stopFirst   bool // a stop came before the first start
+	stopSignals int
+	quit        bool
+}
+
+// Run supervises until it is told to stop or the policy ends it, and returns
+// the exit code. An error means that nothing was started.
+func Run(cfg Config) (code int, err error) {
+	s := &supervisor{cfg: cfg, run: cfg.run(), outcome: make(chan outcome, 1), warnings: make(chan string, 16)}
+	if err := s.run.Make(); err != nil {
+		return 0, exitcode.Errorf(exitcode.CantCreat, "%w", err)
+	}
+	lock, err := s.takeLock()
+	if err != nil {
+		return 0, err
+	}
+	defer lock.Close() // and keeps it reachable until then
+	defer holder.Remove(s.run.SupervisePID())
+	sweep(string(s.run), s.run.Ctl())
+	closeSinks, err := s.openJournal()
+	if err != nil {
+		return 0, exitcode.Errorf(exitcode.CantCreat, "%w", err)
+	}
+	defer closeSinks()
+	if err := s.prepare(); err != nil {
+		return 0, err
+	}
+	return s.loop()
+}
+
+// prepare does what must be done before the first start, under our lock.
+func (s *supervisor) prepare() error {
+	s.instance = rand.Text()
+	old, err := journal.ReadStatus(s.run.Status())
+	unclean := err == nil && old.State != string(policy.Down) && old.State != string(policy.Fatal)
+	pids, err := stopLeftovers(&s.cfg, old, unclean)
+	if len(pids) > 0 {
+		s.emit(journal.Event{Type: journal.Leftovers, PIDs: pids})
+	}
+	if err != nil {
+		return exitcode.Errorf(exitcode.OSErr, "%w", err)
+	}
+	s.status = journal.Status{Name: string(s.cfg.Name), Command: s.cfg.Command,
+		Supervisor: journal.Supervisor{Identity: s.self, Instance: s.instance}}
+	s.markers = append([]string{s.run.CtlRestart()}, s.cfg.Markers...)
+	if s.cfg.Name == home.DefaultName {
+		s.markers = append(s.markers, s.cfg.Home.RestartRequested())
+	}
+	s.keeper = tree.New(tree.Options{Instance: s.instance, LeaderOnly: s.cfg.LeaderOnly, Warn: s.warn})
+	s.emit(journal.Event{Type: journal.SupervisorStart, PID: s.self.PID, Command: s.cfg.Command})
+	// Before anything runs, so that a successor can find what carries our
+	// instance even if we are killed at the first start.
+	s.since = time.Now()
+	s.state.Phase = policy.Starting
+	s.writeStatus()
+	s.state.Phase = policy.Idle
+	return s.openStdin()
+}
+
+// takeLock makes us the one supervisor of this NAME, and tells who we are.
+func (s *supervisor) takeLock() (*lockfile.Lock, error) {
+	path := s.run.SupervisePID()
+	lock, err := lockfile.Try(path)
+	if errors.Is(err, lockfile.ErrHeld) && s.cfg.KillExisting {
+		if err := killSupervisor(&s.cfg); err != nil {
+			return nil, err
+		}
+		lock, err = lockfile.Try(path)
+	}
+	if errors.Is(err, lockfile.ErrHeld) {
+		return nil, s.held()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.self, err = process.Self(); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("identify this process: %w", err)
+	}
+	rec := holder.Record{Identity: s.self, Command: os.Args, Since: time.Now(),
+		StopTimeoutSeconds: (s.cfg.Policy.StopTimeout + stopMargin).Seconds()}
+	if err := holder.Write(lock, rec); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return lock, nil
+}
+
+func (s *supervisor) held() error {
+	text := "another process"
+	if st, err := holder.Inspect(s.run.SupervisePID(), false); err == nil && st.PID != 0 {
+		text = fmt.Sprintf("PID %d", st.PID)
+	}
+	return exitcode.Errorf(exitcode.TempFail, "%q is supervised already, by %s", s.cfg.Name, text).
+		WithID("held").WithHint("ductor-supervise status --name %s; ductor-supervise stop --name %s", s.cfg.Name, s.cfg.Name)
+}
+
+// sweep removes the temporary files of writers that were killed.
+func sweep(dirs ...string) {
+	for _, dir := range dirs {
+		left, _ := filepath.Glob(filepath.Join(dir, ".*.tmp"))
+		for _, path := range left {
+			os.Remove(path)
+		}
+	}
+}
+
+// flushLimit is how long the end waits for readers of our output.
+const flushLimit = time.Second
+
+// openJournal connects events.jsonl, the log and the extra sinks.
+func (s *supervisor) openJournal() (closeAll func(), err error) {
+	queues := []*journal.Queue{journal.NewQueue(s.cfg.Log, "(%d lines were lost here: nobody was reading)\n")}
+	sinks := []journal.Sink{func(_ []byte, e journal.Event) {
+		if text := e.Text(); text != "" {
+			fmt.Fprintf(queues[0], "%s %s: %s\n", e.Time.Local().Format(time.DateTime), s.cfg.Name, text)
+		}
+	}}
+	for _, w := range s.cfg.EventSinks {
+		q := journal.NewQueue(w, "")
+		queues = append(queues, q)
+		sinks = append(sinks, func(line []byte, _ journal.Event) {
+			if line != nil {
+				_, _ = q.Write(line)
+			}
+		})
+	}
+	if s.journal, err = journal.Open(s.run.Events(), sinks...); err != nil {
+		return nil, err
+	}
+	return func() {
+		s.journal.Close()
+		for _, q := range queues {
+			q.Close(flushLimit)
+		}
+	}, nil
+}
+
+func (s *supervisor) emit(e journal.Event) { s.journal.Write(e) }
+
+func (s *supervisor) warn(format string, args ...any) {
+	s.emit(journal.Event{Type: journal.Warning, Message: fmt.Sprintf(format, args...)})
+}
+
+// openStdin gives the child /dev/null, or the reading end of one pipe for all
+// runs: what is typed while the bot is down waits there for the next one.
+func (s *supervisor) openStdin() (err error) {
+	if !s.cfg.RelayStdin {
+		s.stdin, err = os.Open(os.DevNull)
+		return err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	s.stdin = r
+	go func() {
+		_, _ = io.Copy(w, s.cfg.Stdin)
+		w.Close() // the end of our input is the end of the bot's
+	}()
+	return nil
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"ductor/cmd/ductor-supervise/internal/policy"
+	"ductor/cmd/ductor-supervise/internal/supervisor"
+	"ductor/cmd/ductor-supervise/internal/watch"
+	"ductor/internal/common/cli"
+	"ductor/internal/common/exitcode"
+	"ductor/internal/common/home"
+)
+
+// Run supervises until the end, and returns the code of the end.
+func (c *runCmd) Run(std *cli.IO) error {
+	cfg, closeEvents, err := c.config(std)
+	if err != nil {
+		return err
+	}
+	defer closeEvents()
+	end, err := supervisor.Run(cfg)
+	if err != nil {
+		return err
+	}
+	return exitcode.Status(end)
+}
+
+func (c *runCmd) config(std *cli.IO) (cfg supervisor.Config, closeEvents func(), err error) {
+	dir, err := home.Find(std.Getenv)
+	if err != nil {
+		return cfg, nil, exitcode.Errorf(exitcode.Config, "%w", err)
+	}
+	command := c.Command.Words()
+	if len(command) == 0 {
+		command = defaultCommand(std.Getenv)
+	}
+	cfg = supervisor.Config{
+		Name: c.Name, Home: dir, Command: command,
+		Policy: policy.Config{
+			StopCodes: ints(c.StopCode), RestartCodes: ints(c.RestartCode), FatalCodes: ints(c.FatalCode),
+			BackoffMin: c.Backoff.min, BackoffMax: c.Backoff.max, ResetAfter: c.ResetAfter,
+			Budget: policy.Rate(c.RestartBudget), MaxCrashes: policy.Rate(c.MaxCrashes), StopTimeout: c.StopTimeout,
+		},
+		LockTool: findTool("ductor-lock"), NoLock: c.NoLock, KillExisting: c.KillExisting,
+		StopSignal: c.StopSignal.signal(), LeaderOnly: c.Tree == "leader", RelayStdin: c.Stdin,
+		Dir: c.Chdir, Env: os.Environ(), EnvFile: c.EnvFile,
+		WatchDirs: c.Watch, WatchFilter: watch.Filter{Ext: c.Ext, Ignore: c.Ignore},
+		ChildStdout: os.Stdout, Log: std.Err, Stderr: os.Stderr, Stdin: std.In,
+	}
+	if cfg.LockTool == "" && !c.NoLock {
+		return cfg, nil, exitcode.Errorf(exitcode.Unavailable, "ductor-lock is neither beside this program nor on PATH").
+			WithHint("install ductor-lock, or do without it: --no-lock")
+	}
+	if err := c.checkFiles(&cfg); err != nil {
+		return cfg, nil, err
+	}
+	closeEvents, err = c.openEvents(&cfg)
+	return cfg, closeEvents, err
+}
+
+// checkFiles refuses paths that could never work, before anything starts.
+func (c *runCmd) checkFiles(cfg *supervisor.Config) error {
+	for _, m := range c.Marker {
+		abs, err := filepath.Abs(m)
+		if err != nil {
+			return err
+		}
+		if info, err := os.Stat(filepath.Dir(abs)); err != nil || !info.IsDir() {
+			return exitcode.Errorf(exitcode.Usage, "--marker=%q: its folder does not exist", m)
+		}
+		if filepath.Dir(abs) == string(cfg.Home.Run(cfg.Name)) {
+			return exitcode.Errorf(exitcode.Usage, "--marker=%q: that folder holds locks and must not be watched; use its ctl/", m)
+		}
+		cfg.Markers = append(cfg.Markers, abs)
+	}
+	if err := cfg.WatchFilter.Check(); err != nil {
+		return exitcode.Errorf(exitcode.Usage, "--ignore: %w", err)
+	}
+	cfg.WatchFilter.Own = []string{cfg.Home.RunRoot(), cfg.Home.Logs(), cfg.Home.RestartRequested(), cfg.Home.RestartSentinel()}
+	if c.EnvFile != "" {
+		if err := supervisor.CheckEnvFile(c.EnvFile); err != nil {
+			return err
+		}
+		cfg.EnvFile, _ = filepath.Abs(c.EnvFile)
+	}
+	if c.Chdir != "" {
+		cfg.Dir, _ = filepath.Abs(c.Chdir)
+	}
+	return nil
+}
+
+// openEvents opens what --events names. On stdout, events and the command's
+// own words would mix, so the command's go to stderr.
+func (c *runCmd) openEvents(cfg *supervisor.Config) (func(), error) {
+	switch c.Events {
+	case "":
+		return func() {}, nil
+	case "-":
+		cfg.EventSinks, cfg.ChildStdout = []io.Writer{os.Stdout}, os.Stderr
+		return func() {}, nil
+	}
+	f, err := os.OpenFile(c.Events, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, exitcode.Errorf(exitcode.CantCreat, "--events: %w", err)
+	}
+	if abs, err := filepath.Abs(c.Events); err == nil {
+		cfg.WatchFilter.Own = append(cfg.WatchFilter.Own, abs)
+	}
+	cfg.EventSinks = []io.Writer{f}
+	return func() { f.Close() }, nil
+}
+
+// findTool looks beside our own executable, then on PATH; "" is nowhere.
+func findTool(name string) string {
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	if self, err := os.Executable(); err == nil {
+		real, _ := filepath.EvalSymlinks(self)
+		for _, dir := range []string{filepath.Dir(self), filepath.Dir(real)} {
+			if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+				return path
+			}
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil && !errors.Is(err, exec.ErrDot) {
+		return ""
+	}
+	path, _ = filepath.Abs(path)
+	return path
+}
+
+// defaultCommand is PYTHON -m ductor_bot with the Python that has ductor.
+func defaultCommand(getenv func(string) string) []string {
+	return append(python(getenv), "-m", "ductor_bot")
+}
+
+// python picks, in this order: $DUCTOR_PYTHON, the active virtual environment,
+// the interpreter that the `ductor` on PATH was installed for (pipx, uv), and
+// the system's.
+func python(getenv func(string) string) []string {
+	if p := getenv("DUCTOR_PYTHON"); p != "" {
+		return []string{p}
+	}
+	bin := filepath.Join("bin", "python")
+	if runtime.GOOS == "windows" {
+		bin = filepath.Join("Scripts", "python.exe")
+	}
+	if venv := getenv("VIRTUAL_ENV"); venv != "" {
+		if p := filepath.Join(venv, bin); executable(p) {
+			return []string{p}
+		}
+	}
+	if script, err := exec.LookPath("ductor"); err == nil {
+		if p := shebang(script); strings.Contains(filepath.Base(p), "python") && executable(p) {
+			return []string{p}
+		}
+	}
+	if runtime.GOOS == "windows" {
+		return []string{"py", "-3"}
+	}
+	return []string{"python3"}
+}
+
+func executable(path string) bool {
+	_, err := exec.LookPath(path)
+	return err == nil
+}
+
+// shebang returns the interpreter of a script, or "".
+func shebang(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	head := make([]byte, 512)
+	n, _ := io.ReadFull(f, head)
+	line, _, _ := strings.Cut(string(head[:n]), "\n")
+	rest, ok := strings.CutPrefix(line, "#!")
+	if !ok {
+		return ""
+	}
+	return strings.TrimSpace(rest)
+}
+
+// noSupervisor is the well-formed no of restart and stop.
+func noSupervisor(std *cli.IO, name home.Name) error {
+	fmt.Fprintf(std.Err, "%s: no supervisor of %q runs\n", std.Tool, name)
+	return exitcode.Status(exitcode.No)
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+
+	"ductor/cmd/ductor-supervise/internal/supervisor"
+	"ductor/internal/common/atomicfile"
+	"ductor/internal/common/cli"
+	"ductor/internal/common/exitcode"
+	"ductor/internal/common/process"
+)
+
+// Run asks the supervisor to stop. Without a supervisor nothing is written.
+func (c *stopCmd) Run(std *cli.IO) error {
+	_, run, err := findRun(std, c.Name)
+	if err != nil {
+		return err
+	}
+	id, ok, err := supervisorOf(run)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return noSupervisor(std, c.Name)
+	}
+	h, err := process.Open(id)
+	if errors.Is(err, process.ErrGone) || errors.Is(err, process.ErrReused) {
+		return noSupervisor(std, c.Name)
+	}
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if err := atomicfile.Write(run.CtlStop(), []byte(supervisor.StopText(id)), 0o600); err != nil {
+		return exitcode.Errorf(exitcode.CantCreat, "%w", err)
+	}
+	if c.Wait {
+		if err := h.Wait(c.Timeout); errors.Is(err, process.ErrTimeout) {
+			return exitcode.Errorf(exitcode.Timeout, "stop: the supervisor %d has not ended within %s", id.PID, c.Timeout)
+		} else if err != nil {
+			return err
+		}
+	}
+	if !c.JSON {
+		return nil
+	}
+	return printLine(std, asked{Name: string(c.Name), SupervisorPID: id.PID})
+}
