@@ -1,5 +1,5 @@
-// Package cli turns a kong grammar into a program that follows the house rules
-// for help, misuse, errors and exit codes.
+// Package cli turns a kong grammar into a program of this house: its rules for
+// help, misuse, errors, exit codes.
 package cli
 
 import (

@@ -1,6 +1,6 @@
-// Package sentinel reads, writes and consumes the small files by which a bot,
-// its supervisor and its updater talk: ductor-files(5) has their formats, which
-// existing Python bots fix.
+// Package sentinel handles the one-shot files by which a bot talks to its
+// supervisor, its updater or its own next start. ductor-files(5) has the
+// formats, which existing Python bots fix.
 package sentinel
 
 import (

@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"ductor/cmd/ductor-supervise/internal/policy"
 	"ductor/cmd/ductor-supervise/internal/tree"
 	"ductor/cmd/ductor-supervise/internal/watch"
+	"ductor/internal/common/holder"
 	"ductor/internal/common/process"
 )
 
@@ -89,7 +91,7 @@ func (s *supervisor) step(ev policy.Event, cause journal.Event) {
 	if before.Phase != next.Phase {
 		s.since = time.Now()
 		if exit := next.Exit; next.Phase != policy.Stopping && (before.Exit != nil || exit != nil) {
-			s.ended(before, next)
+			s.ended(next, cmp.Or(before.Exit, exit))
 		}
 	}
 	for _, n := range notes {
@@ -162,8 +164,8 @@ func (s *supervisor) leaderExited(exit tree.Exit) {
 	if s.failure != nil {
 		e = policy.Exit{Code: s.failure.Code, NotExecuted: true}
 	}
-	runtime := time.Since(s.state.StartedAt).Seconds()
-	s.emit(journal.Event{Type: journal.ChildExit, PID: s.tree.PID, Code: &exit.Code, Signal: signalName(exit.Signal), RuntimeSeconds: &runtime})
+	s.ranFor = time.Since(s.state.StartedAt).Round(time.Millisecond).Seconds()
+	s.emit(journal.Event{Type: journal.ChildExit, PID: s.tree.PID, Code: &exit.Code, Signal: signalName(exit.Signal), RuntimeSeconds: &s.ranFor})
 	s.step(policy.LeaderExited{Exit: e}, journal.Event{})
 	s.clean()
 }
@@ -188,16 +190,15 @@ func (s *supervisor) clean() {
 	}
 	if s.state.Exit != nil && s.tree.Gone() {
 		s.tree = nil
+		if !s.cfg.NoLock {
+			_ = holder.Release(s.run.BotPID()) // if it is held by somebody else, it is theirs
+		}
 		s.step(policy.TreeGone{}, journal.Event{})
 	}
 }
 
 // ended keeps the end of a run for status.json.
-func (s *supervisor) ended(before, next policy.State) {
-	exit := before.Exit
-	if exit == nil {
-		exit = next.Exit
-	}
+func (s *supervisor) ended(next policy.State, exit *policy.Exit) {
 	reason := "restart"
 	switch next.Phase {
 	case policy.Down:
@@ -207,12 +208,7 @@ func (s *supervisor) ended(before, next policy.State) {
 	case policy.Backoff:
 		reason = "crash"
 	}
-	last := journal.LastExit{Reason: reason, RuntimeSeconds: time.Since(before.StartedAt).Seconds()}
-	if exit != nil {
-		last.Code = exit.Code
-	}
-	last.Signal = signalName(s.exit.Signal)
-	s.status.LastExit = &last
+	s.status.LastExit = &journal.LastExit{Code: exit.Code, Signal: signalName(s.exit.Signal), RuntimeSeconds: s.ranFor, Reason: reason}
 }
 
 // changed takes a burst of file changes.

@@ -18,7 +18,6 @@ import (
 	"ductor/cmd/ductor-supervise/internal/policy"
 	"ductor/cmd/ductor-supervise/internal/tree"
 	"ductor/internal/common/exitcode"
-	"ductor/internal/common/holder"
 	"ductor/internal/common/jsonout"
 	"ductor/internal/common/sentinel"
 )
@@ -33,11 +32,6 @@ type outcome struct {
 // spawn starts the command, under the lock if there is one. What it cannot
 // start is an event like any other.
 func (s *supervisor) spawn() {
-	// After the old run, before the new one: its label is removed, and what
-	// asked for a restart until now has got it.
-	if !s.cfg.NoLock {
-		_ = holder.Release(s.run.BotPID()) // held by somebody else: theirs
-	}
 	s.clearMarkers()
 	env, err := s.environment()
 	if err != nil {
@@ -62,7 +56,7 @@ func (s *supervisor) spawn() {
 		return
 	}
 	s.tree, s.attempted = t, true
-	s.exited, s.learnt, s.failure = t.Exited(), false, nil
+	s.exited, s.exit, s.ranFor, s.learnt, s.failure = t.Exited(), tree.Exit{}, 0, false, nil
 	s.emit(journal.Event{Type: journal.ChildStart, PID: t.PID, Reason: string(s.state.Cause)})
 	if s.cfg.NoLock { // the fork has told us already
 		s.outcome <- outcome{pid: t.PID}

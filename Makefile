@@ -1,0 +1,51 @@
+# Two commands: `make run` shows it, `make test` proves it. `make help` lists the rest.
+.DEFAULT_GOAL := build
+GO      ?= go
+PREFIX  ?= /usr/local
+BIN     := bin
+TOOLS   := ductor-lock ductor-supervise
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS := -s -w -X ductor/internal/common/buildinfo.version=$(VERSION)
+
+# The race detector needs a C compiler; without one the tests run without it, and say so.
+RACE := $(shell command -v $(or $(CC),cc) >/dev/null 2>&1 && $(GO) env CGO_ENABLED | grep -q 1 && echo -race)
+
+.PHONY: build run test check test-deps bench fuzz install clean help
+
+build: ## build the programs into bin/
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ $(TOOLS:%=./cmd/%)
+
+run: build ## supervise the example bot until Ctrl-C
+	@$(GO) build -o $(BIN)/ ./examples/pulse
+	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && trap : INT TERM && \
+	DUCTOR_HOME=$$home $(BIN)/ductor-supervise --stdin -- $(BIN)/pulse
+
+test: ## run every test whose parts are there
+	@GO='$(GO)' RACE='$(RACE)' sh test/run.sh
+
+check: ## format, vet, staticcheck, three systems, man pages, scripts
+	@GO='$(GO)' sh test/check.sh
+
+test-deps: ## install what the tests need (Debian, as root)
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev git mandoc python3 \
+	  shellcheck tmux util-linux procps vim-tiny runit s6 daemontools entr hyperfine
+
+bench: build ## measure beside the peers that are installed
+	@GO='$(GO)' sh bench/run.sh
+
+fuzz: ## fuzz every parser for a while (FUZZTIME=30s)
+	@GO='$(GO)' sh test/fuzz.sh
+
+install: build ## install programs and pages below PREFIX
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7
+	install $(TOOLS:%=$(BIN)/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(TOOLS:%=man/%.1) $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 man/ductor-files.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 man/ductor.7 $(DESTDIR)$(PREFIX)/share/man/man7
+
+clean: ## remove what was built
+	rm -rf $(BIN)
+
+help: ## list these
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*## /\t/' | expand -t 12

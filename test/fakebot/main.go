@@ -1,0 +1,162 @@
+// Command fakebot is a bot that does what its arguments say, in order: the
+// child of the tests. It fails loudly when a second copy lives.
+//
+//	alone FILE        fail (exit 99, and a line in FILE.twins) if another process holds FILE
+//	log FILE          append "start PID RESTARTS REASON" to FILE
+//	exit N            exit with N
+//	exits FILE        exit with the Nth word of FILE at the Nth start (counted in FILE.n); "run" goes on
+//	after D           wait for D
+//	ignore SIG        ignore TERM, INT, HUP …
+//	on SIG N          exit with N on that signal
+//	group D           leave a child in our group that lives for D
+//	setsid D          leave a child in a session of its own that lives for D
+//	wiped D           the same, without any environment
+//	pid FILE          write our PID to FILE
+//	fds FILE          write the list of open descriptors to FILE
+//	closeall          close every descriptor from 3 upward
+//	env FILE          write the environment to FILE
+//	touch FILE        create FILE
+//	marker FILE       create FILE with "1"
+//	echo FILE         append each line of standard input to FILE, until its end
+//	spew N            write N bytes to standard output
+//	wait              until a signal ends us
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	args := os.Args[1:]
+	for len(args) > 0 {
+		verb := args[0]
+		n, ok := arity[verb]
+		if !ok || len(args) < n+1 {
+			fail("fakebot: what is %q?", args)
+		}
+		do(verb, args[1:n+1])
+		args = args[n+1:]
+	}
+}
+
+var arity = map[string]int{"alone": 1, "log": 1, "exit": 1, "exits": 1, "after": 1, "ignore": 1, "on": 2, "group": 1, "setsid": 1,
+	"wiped": 1, "pid": 1, "fds": 1, "closeall": 0, "env": 1, "touch": 1, "marker": 1, "echo": 1, "spew": 1, "wait": 0}
+
+func fail(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+	os.Exit(98)
+}
+
+func check(err error) {
+	if err != nil {
+		fail("fakebot: %v", err)
+	}
+}
+
+func do(verb string, a []string) {
+	switch verb {
+	case "alone":
+		alone(a[0])
+	case "log":
+		appendLine(a[0], fmt.Sprintf("start %d %s %s", os.Getpid(), os.Getenv("DUCTOR_RESTARTS"), os.Getenv("DUCTOR_RESTART_REASON")))
+	case "exit":
+		n, err := strconv.Atoi(a[0])
+		check(err)
+		os.Exit(n)
+	case "exits":
+		exits(a[0])
+	case "after":
+		d, err := time.ParseDuration(a[0])
+		check(err)
+		time.Sleep(d)
+	case "ignore":
+		signal.Ignore(signals[a[0]])
+	case "on":
+		n, err := strconv.Atoi(a[1])
+		check(err)
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, signals[a[0]])
+		go func() { <-c; os.Exit(n) }()
+	case "group", "setsid", "wiped":
+		leave(verb, a[0])
+	case "pid":
+		check(os.WriteFile(a[0]+".tmp", []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600))
+		check(os.Rename(a[0]+".tmp", a[0]))
+	case "fds":
+		out, err := exec.Command("ls", "-l", fmt.Sprintf("/proc/%d/fd", os.Getpid())).Output()
+		check(err)
+		check(os.WriteFile(a[0]+".tmp", out, 0o600))
+		check(os.Rename(a[0]+".tmp", a[0]))
+	case "closeall":
+		closeAll()
+	case "env":
+		check(os.WriteFile(a[0]+".tmp", []byte(strings.Join(os.Environ(), "\n")+"\n"), 0o600))
+		check(os.Rename(a[0]+".tmp", a[0]))
+	case "touch":
+		check(os.WriteFile(a[0], nil, 0o600))
+	case "marker":
+		check(os.WriteFile(a[0], []byte("1"), 0o600))
+	case "echo":
+		lines := bufio.NewScanner(os.Stdin)
+		for lines.Scan() {
+			appendLine(a[0], lines.Text())
+		}
+	case "spew":
+		n, err := strconv.Atoi(a[0])
+		check(err)
+		_, _ = os.Stdout.Write(bytes.Repeat([]byte("x"), n))
+	case "wait":
+		for {
+			time.Sleep(time.Hour)
+		}
+	}
+}
+
+func appendLine(path, line string) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	check(err)
+	defer f.Close()
+	_, err = f.WriteString(line + "\n")
+	check(err)
+}
+
+// exits takes the code of this start from a script of codes.
+func exits(path string) {
+	words, err := os.ReadFile(path)
+	check(err)
+	count, _ := os.ReadFile(path + ".n")
+	n, _ := strconv.Atoi(strings.TrimSpace(string(count)))
+	check(os.WriteFile(path+".n", []byte(strconv.Itoa(n+1)), 0o600))
+	codes := strings.Fields(string(words))
+	if n >= len(codes) || codes[n] == "run" {
+		return
+	}
+	code, err := strconv.Atoi(codes[n])
+	check(err)
+	os.Exit(code)
+}
+
+// leave starts a descendant that outlives us unless somebody ends it.
+func leave(how, d string) {
+	self, err := os.Executable()
+	check(err)
+	cmd := exec.Command(self, "after", d)
+	if how != "group" {
+		cmd.SysProcAttr = newSession()
+	}
+	if how == "wiped" {
+		cmd.Env = []string{}
+	}
+	check(cmd.Start())
+}
+
+var signals = map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}
