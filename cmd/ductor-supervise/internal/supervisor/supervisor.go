@@ -40,7 +40,7 @@ type supervisor struct {
 	exited  <-chan tree.Exit // nil when the end was taken
 	exit    tree.Exit
 	ranFor  float64 // seconds
-	learnt  bool // what the status descriptor said is known
+	learnt  bool    // what the status descriptor said is known
 	failure *jsonout.Failure
 	child   process.Identity
 
