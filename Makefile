@@ -12,11 +12,14 @@ RACE := $(shell command -v $(or $(CC),cc) >/dev/null 2>&1 && $(GO) env CGO_ENABL
 
 .PHONY: build run test check test-deps bench fuzz install clean help
 
+# Without cgo, because a program linked to libc starts a millisecond later, and
+# needs that libc.
 build: ## build the programs into bin/
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ $(TOOLS:%=./cmd/%)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ $(TOOLS:%=./cmd/%)
 
-run: build ## supervise the example bot until Ctrl-C
-	@$(GO) build -o $(BIN)/ ./examples/pulse
+run: ## supervise the example bot until Ctrl-C
+	@$(MAKE) --silent --no-print-directory build
+	@CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./examples/pulse
 	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && trap : INT TERM && \
 	DUCTOR_HOME=$$home $(BIN)/ductor-supervise --stdin -- $(BIN)/pulse
 

@@ -52,7 +52,7 @@ func (c *runCmd) config(std *cli.IO) (cfg supervisor.Config, closeEvents func(),
 		StopSignal: c.StopSignal.signal(), LeaderOnly: c.Tree == "leader", RelayStdin: c.Stdin,
 		Dir: c.Chdir, Env: os.Environ(), EnvFile: c.EnvFile,
 		WatchDirs: c.Watch, WatchFilter: watch.Filter{Ext: c.Ext, Ignore: c.Ignore},
-		ChildStdout: os.Stdout, Log: std.Err, Stderr: os.Stderr, Stdin: std.In,
+		ChildStdout: os.Stdout, Log: std.Err, Dim: terminal(os.Stderr) && std.Getenv("NO_COLOR") == "", Stderr: os.Stderr, Stdin: std.In,
 	}
 	if cfg.LockTool == "" && !c.NoLock {
 		return cfg, nil, exitcode.Errorf(exitcode.Unavailable, "ductor-lock is neither beside this program nor on PATH").
@@ -115,6 +115,13 @@ func (c *runCmd) openEvents(cfg *supervisor.Config) (func(), error) {
 	}
 	cfg.EventSinks = []io.Writer{f}
 	return func() { f.Close() }, nil
+}
+
+// terminal reports whether f is one (or another character device, where
+// decoration does no harm).
+func terminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // findTool looks beside our own executable, then on PATH; "" is nowhere.

@@ -90,6 +90,12 @@ func Main(m *testing.M) {
 //	signal SIG FILE          send SIG to the process whose PID FILE holds
 //	waitdead FILE            wait until that process has ended
 //	need PART                skip the script, visibly, without that part
+//	spawn NAME [K=V…] CMD …  start CMD in the background; output in NAME.out and NAME.err, PID in NAME.pid
+//	ended NAME N             wait for its end; its exit code must be N
+//	type NAME [WORD…]        write a line to its standard input; without words close that
+//	waitcount FILE REGEXP N  wait until FILE has N matches; more are a failure
+//	[!] alive FILE           the process whose PID FILE holds runs
+//	nobody [HOME]            nothing runs that a supervisor started
 //
 // HOME and DUCTOR_HOME lie in the script's own folder.
 func Scripts(t *testing.T, dir string) {
@@ -103,10 +109,12 @@ func Scripts(t *testing.T, dir string) {
 			env.Setenv("BIN", bin)
 			env.Setenv("NO_COLOR", "1")
 			env.Values["t"] = env.T()
+			setUpBackground(env)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "waitfor": waitfor, "waitgone": waitgone, "signal": sendSignal, "waitdead": waitdead, "need": need,
+			"spawn": spawn, "ended": ended, "type": typeLine, "waitcount": waitcount, "alive": alive, "nobody": nobody,
 		},
 	})
 }

@@ -34,6 +34,7 @@ type Config struct {
 	EventSinks   []io.Writer // get a JSON line for each event
 	ChildStdout  *os.File
 	Log          io.Writer // gets a line for each event
+	Dim          bool      // decorate those lines for a terminal
 	Stderr       *os.File
 	Stdin        *os.File
 }

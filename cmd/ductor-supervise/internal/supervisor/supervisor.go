@@ -163,9 +163,13 @@ const flushLimit = time.Second
 // openJournal connects events.jsonl, the log and the extra sinks.
 func (s *supervisor) openJournal() (closeAll func(), err error) {
 	queues := []*journal.Queue{journal.NewQueue(s.cfg.Log, "(%d lines were lost here: nobody was reading)\n")}
+	line := "%s %s: %s\n"
+	if s.cfg.Dim { // on a terminal, to set our lines off from the bot's
+		line = "\x1b[2m%s %s:\x1b[0m %s\n"
+	}
 	sinks := []journal.Sink{func(_ []byte, e journal.Event) {
 		if text := e.Text(); text != "" {
-			fmt.Fprintf(queues[0], "%s %s: %s\n", e.Time.Local().Format(time.DateTime), s.cfg.Name, text)
+			fmt.Fprintf(queues[0], line, e.Time.Local().Format(time.DateTime), s.cfg.Name, text)
 		}
 	}}
 	for _, w := range s.cfg.EventSinks {
