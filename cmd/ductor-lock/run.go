@@ -82,6 +82,10 @@ func executeError(name string, err error) error {
 	if errors.As(err, &inner) {
 		err = inner.Err
 	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err
+	}
 	return exitcode.Errorf(code, "execute %q: %w", name, err)
 }
 
@@ -90,35 +94,40 @@ func (c *runCmd) acquire(std *cli.IO, pidfile string) (*lockfile.Lock, error) {
 	if c.KillExisting {
 		lock, _, err := takeOver(std, pidfile, c.KillWait, c.RespectPID)
 		if errors.Is(err, errOutlived) {
-			return nil, c.held(pidfile, "still ")
+			return nil, c.held(pidfile)
 		}
 		return lock, err
 	}
 	deadline := time.Now().Add(time.Duration(c.Wait))
-	lock, err := c.kernelLock(pidfile)
-	if err != nil {
-		return nil, err
-	}
 	for {
+		lock, err := c.kernelLock(pidfile, deadline)
+		if err != nil {
+			return nil, err
+		}
 		s, err := holder.Guard(pidfile, c.RespectPID)
-		if err != nil || !s.Held() {
-			return lock, err
+		if err == nil && !s.Held() {
+			return lock, nil
+		}
+		// Given back before we wait: as its holder without a record we would
+		// keep others from replacing the one that we wait for.
+		lock.Close()
+		if err != nil {
+			return nil, err
 		}
 		if !c.outlast(s, deadline) {
-			lock.Close()
-			return nil, c.heldBy(pidfile, s, "")
+			return nil, c.heldBy(pidfile, s)
 		}
 	}
 }
 
 // kernelLock takes the kernel lock, waiting for it in the kernel if asked to.
-func (c *runCmd) kernelLock(pidfile string) (*lockfile.Lock, error) {
+func (c *runCmd) kernelLock(pidfile string, deadline time.Time) (*lockfile.Lock, error) {
 	lock, err := lockfile.Try(pidfile)
 	if !errors.Is(err, lockfile.ErrHeld) {
 		return lock, err
 	}
 	if c.Wait == 0 {
-		return nil, c.held(pidfile, "")
+		return nil, c.held(pidfile)
 	}
 	type result struct {
 		lock *lockfile.Lock
@@ -133,13 +142,13 @@ func (c *runCmd) kernelLock(pidfile string) (*lockfile.Lock, error) {
 	}()
 	var timeout <-chan time.Time
 	if c.Wait != forever {
-		timeout = time.After(time.Duration(c.Wait))
+		timeout = time.After(time.Until(deadline))
 	}
 	select {
 	case r := <-done:
 		return r.lock, r.err
 	case <-timeout:
-		return nil, c.held(pidfile, "still ")
+		return nil, c.held(pidfile)
 	}
 }
 
@@ -172,15 +181,19 @@ func (e *heldError) Error() string { return e.err.Error() }
 func (e *heldError) Unwrap() error { return e.err }
 
 // held looks once more at who holds the lock, to name it.
-func (c *runCmd) held(pidfile, still string) error {
+func (c *runCmd) held(pidfile string) error {
 	s, err := holder.Inspect(pidfile, c.RespectPID)
 	if err != nil {
 		return err
 	}
-	return c.heldBy(pidfile, s, still)
+	return c.heldBy(pidfile, s)
 }
 
-func (c *runCmd) heldBy(pidfile string, s holder.State, still string) error {
+func (c *runCmd) heldBy(pidfile string, s holder.State) error {
+	still := ""
+	if c.Wait != 0 || c.KillExisting {
+		still = "still "
+	}
 	e := exitcode.Errorf(int(c.ConflictExit), "%q is %sheld by %s", c.PIDFile, still, describe(s, time.Now()))
 	e.ID = "held"
 	e.WithHint("ductor-lock status %q; --wait 30s waits for it, --kill-existing replaces it", c.PIDFile)

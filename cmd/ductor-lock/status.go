@@ -90,7 +90,10 @@ func printText(std *cli.IO, name string, s holder.State) error {
 
 // describe is one phrase: PID, command, age, and what is odd about the holder.
 func describe(s holder.State, now time.Time) string {
-	if s.PID == 0 {
+	switch {
+	case s.Evidence == holder.Free: // it ended while we looked
+		return "a process that has just ended"
+	case s.PID == 0:
 		return "a process of another PID namespace"
 	}
 	text := fmt.Sprintf("PID %d", s.PID)
@@ -100,10 +103,12 @@ func describe(s holder.State, now time.Time) string {
 			text += fmt.Sprintf(", supervised by PID %d", r.Supervisor.PID)
 		}
 	}
-	switch s.Evidence {
-	case holder.Lost:
+	switch {
+	case s.Evidence == holder.Lost && s.Record.PID != s.PID:
+		text += ", left by its ductor-lock"
+	case s.Evidence == holder.Lost:
 		text += ", which has closed its lock file"
-	case holder.Foreign:
+	case s.Evidence == holder.Foreign:
 		text += ", which wrote the PID file without a lock"
 	}
 	return text

@@ -55,6 +55,8 @@ func takeOver(std *cli.IO, pidfile string, killWait time.Duration, respectPID bo
 		if stopped {
 			victims++
 			fmt.Fprintf(std.Err, "%s: stopped %s\n", std.Tool, v.text)
+		} else {
+			time.Sleep(time.Millisecond) // it is on its way out, or another on its way in
 		}
 		unknownSince = time.Now()
 	}
@@ -109,7 +111,9 @@ func choose(s holder.State) (victim, error) {
 		v.lockPID = s.PID
 	}
 	if s.Record != nil {
-		v.patience = time.Duration(s.Record.StopTimeoutSeconds*float64(time.Second)) + stopMargin
+		if timeout := s.Record.StopTimeoutSeconds; timeout > 0 {
+			v.patience = time.Duration(timeout*float64(time.Second)) + stopMargin
+		}
 		if sup := s.Record.Supervisor; sup != nil && sup.Alive() {
 			v.id = *sup
 			v.text = fmt.Sprintf("PID %d, the supervisor of %s", sup.PID, v.text)

@@ -82,7 +82,9 @@ type stopCmd struct {
 
 type eventsCmd struct {
 	nameFlag
-	waitFlags `set:"wait=Go on with new events as they come, until the time is over."`
+	JSON    bool          `name:"json" help:"Print JSON, one object a line."`
+	Wait    bool          `help:"Go on with new events as they come."`
+	Timeout time.Duration `default:"0s" placeholder:"D" help:"With --wait: for how long (${default}: until interrupted)."`
 }
 
 type sentinelCmd struct {
@@ -126,9 +128,12 @@ func (c *runCmd) AfterApply() error {
 			}
 		}
 	}
-	if c.Chdir != "" {
-		if info, err := os.Stat(c.Chdir); err != nil || !info.IsDir() {
-			return fmt.Errorf("--chdir=%q: is not a folder", c.Chdir)
+	if c.Chdir != "" && !isFolder(c.Chdir) {
+		return fmt.Errorf("--chdir=%q: is not a folder", c.Chdir)
+	}
+	for _, dir := range c.Watch {
+		if !isFolder(dir) {
+			return fmt.Errorf("--watch=%q: is not a folder", dir)
 		}
 	}
 	if len(c.Watch) == 0 && len(c.Ext)+len(c.Ignore) > 0 {
@@ -140,6 +145,11 @@ func (c *runCmd) AfterApply() error {
 		}
 	}
 	return nil
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // code is an exit code.

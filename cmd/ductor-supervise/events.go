@@ -34,7 +34,7 @@ func (c *eventsCmd) Run(std *cli.IO) error {
 		fmt.Fprintf(std.Err, "%s: nothing has happened to %q yet\n", std.Tool, c.Name)
 		return exitcode.Status(exitcode.No)
 	}
-	for deadline := time.Now().Add(c.Timeout); c.Wait && time.Now().Before(deadline); {
+	for start := time.Now(); c.Wait && (c.Timeout == 0 || time.Since(start) < c.Timeout); {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

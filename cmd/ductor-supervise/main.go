@@ -4,6 +4,8 @@ package main
 import (
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
@@ -13,7 +15,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	std := &cli.IO{Tool: "ductor-supervise", In: stdin, Out: stdout, Err: stderr, Getenv: os.Getenv}
-	code := cli.Run(std, description, &grammar{}, args)
+	code := cli.Run(std, description, &grammar{}, withVerb(args))
 	// launchd starts again whatever did not exit 0, and has no list of codes
 	// that mean "a human is needed".
 	if std.Getenv("DUCTOR_SERVICE") == "launchd" && (code == exitcode.Usage || code == exitcode.Config) {
@@ -21,4 +23,13 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 		return exitcode.OK
 	}
 	return code
+}
+
+// withVerb names the default verb where "--" comes without one, since what
+// follows is a command then, even if it is called like a verb.
+func withVerb(args []string) []string {
+	if i := slices.Index(args, "--"); i == 0 || i > 0 && strings.HasPrefix(args[0], "-") {
+		return append([]string{"run"}, args...)
+	}
+	return args
 }

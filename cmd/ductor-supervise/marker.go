@@ -27,10 +27,10 @@ func (c *markerWriteCmd) Run(std *cli.IO) error {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return exitcode.Errorf(exitcode.CantCreat, "%w", err)
+		return cannotCreate(err)
 	}
 	if err := sentinel.WriteMarker(path); err != nil {
-		return exitcode.Errorf(exitcode.CantCreat, "%w", err)
+		return cannotCreate(err)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func (c *restartCmd) Run(std *cli.IO) error {
 	}
 	before, _ := journal.ReadStatus(run.Status())
 	if err := sentinel.WriteMarker(run.CtlRestart()); err != nil {
-		return exitcode.Errorf(exitcode.CantCreat, "%w", err)
+		return cannotCreate(err)
 	}
 	answer := asked{Name: string(c.Name), SupervisorPID: id.PID}
 	if c.Wait {

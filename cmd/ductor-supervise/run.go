@@ -167,7 +167,7 @@ func python(getenv func(string) string) []string {
 		}
 	}
 	if script, err := exec.LookPath("ductor"); err == nil {
-		if p := shebang(script); strings.Contains(filepath.Base(p), "python") && executable(p) {
+		if p := interpreter(script); strings.Contains(filepath.Base(p), "python") && executable(p) {
 			return []string{p}
 		}
 	}
@@ -182,21 +182,56 @@ func executable(path string) bool {
 	return err == nil
 }
 
-// shebang returns the interpreter of a script, or "".
-func shebang(path string) string {
+// interpreter returns what a script is executed by, or "": the program of its
+// first line, the one that env(1) is to find, or the one that pip has /bin/sh
+// execute because its path is too long for that line or has a space in it.
+func interpreter(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
-	head := make([]byte, 512)
+	head := make([]byte, 4096)
 	n, _ := io.ReadFull(f, head)
-	line, _, _ := strings.Cut(string(head[:n]), "\n")
-	rest, ok := strings.CutPrefix(line, "#!")
+	first, rest, _ := strings.Cut(string(head[:n]), "\n")
+	line, ok := strings.CutPrefix(first, "#!")
+	words := strings.Fields(line)
+	if !ok || len(words) == 0 {
+		return ""
+	}
+	switch filepath.Base(words[0]) {
+	case "env":
+		return envCommand(words[1:])
+	case "sh":
+		second, _, _ := strings.Cut(rest, "\n")
+		return pipTarget(second)
+	}
+	return words[0]
+}
+
+// envCommand passes over what env(1) takes for itself.
+func envCommand(words []string) string {
+	for _, w := range words {
+		if !strings.HasPrefix(w, "-") && !strings.Contains(w, "=") {
+			return w
+		}
+	}
+	return ""
+}
+
+// pipTarget reads a second line that is shell and Python at once: an exec,
+// behind three quotes, of the interpreter, between two if it has a space.
+func pipTarget(line string) string {
+	target, ok := strings.CutPrefix(line, "'''exec' ")
 	if !ok {
 		return ""
 	}
-	return strings.TrimSpace(rest)
+	end := " "
+	if strings.HasPrefix(target, `"`) {
+		target, end = target[1:], `"`
+	}
+	path, _, _ := strings.Cut(target, end)
+	return path
 }
 
 // noSupervisor is the well-formed no of restart and stop.

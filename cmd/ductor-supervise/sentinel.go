@@ -19,11 +19,11 @@ func (c *sentinelWriteCmd) Run(std *cli.IO) error {
 		return err
 	}
 	if err := os.MkdirAll(string(dir), 0o700); err != nil {
-		return exitcode.Errorf(exitcode.CantCreat, "%w", err)
+		return cannotCreate(err)
 	}
 	r := sentinel.Restart{ChatID: c.ChatID, Message: c.Message, Timestamp: time.Now().UTC().Truncate(time.Second)}
 	if err := sentinel.WriteRestart(dir.RestartSentinel(), r); err != nil {
-		return exitcode.Errorf(exitcode.CantCreat, "%w", err)
+		return cannotCreate(err)
 	}
 	return nil
 }

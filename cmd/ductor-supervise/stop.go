@@ -32,7 +32,7 @@ func (c *stopCmd) Run(std *cli.IO) error {
 	}
 	defer h.Close()
 	if err := atomicfile.Write(run.CtlStop(), []byte(supervisor.StopText(id)), 0o600); err != nil {
-		return exitcode.Errorf(exitcode.CantCreat, "%w", err)
+		return cannotCreate(err)
 	}
 	if c.Wait {
 		if err := h.Wait(c.Timeout); errors.Is(err, process.ErrTimeout) {

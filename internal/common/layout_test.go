@@ -86,7 +86,8 @@ func TestCommonPackagesAreSmallLeaves(t *testing.T) {
 	for _, goos := range systems {
 		for _, p := range list(t, goos, "./...") {
 			name := strings.TrimPrefix(p.ImportPath, common)
-			if lines := countLines(t, p); lines > 350 {
+			// The verbs of the test language are one noun, and in no program.
+			if lines := countLines(t, p); lines > 350 && name != "clitest" {
 				t.Errorf("%s on %s: %d lines; about 300 are one noun, more are two", name, goos, lines)
 			}
 			for _, imp := range p.Imports {

@@ -11,6 +11,8 @@
 //	group D           leave a child in our group that lives for D
 //	setsid D          leave a child in a session of its own that lives for D
 //	wiped D           the same, without any environment
+//	leave HOW FILE    leave a descendant that writes its PID to FILE; HOW is any of group, setsid, daemon (orphaned
+//	                  already), wiped, stubborn (ignores TERM), stdout (holds ours open), separated by commas
 //	pid FILE          write our PID to FILE
 //	fds FILE          write the list of open descriptors to FILE
 //	closeall          close every descriptor from 3 upward
@@ -18,7 +20,10 @@
 //	touch FILE        create FILE
 //	marker FILE       create FILE with "1"
 //	echo FILE         append each line of standard input to FILE, until its end
+//	say TEXT          write a line to standard output
 //	spew N            write N bytes to standard output
+//	consume FILE N    wait for FILE, remove it, exit with N
+//	sigs FILE         append the name of each signal to FILE; TERM ends us with 0
 //	wait              until a signal ends us
 package main
 
@@ -29,6 +34,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,7 +55,8 @@ func main() {
 }
 
 var arity = map[string]int{"alone": 1, "log": 1, "exit": 1, "exits": 1, "after": 1, "ignore": 1, "on": 2, "group": 1, "setsid": 1,
-	"wiped": 1, "pid": 1, "fds": 1, "closeall": 0, "env": 1, "touch": 1, "marker": 1, "echo": 1, "spew": 1, "wait": 0}
+	"wiped": 1, "pid": 1, "fds": 1, "closeall": 0, "env": 1, "touch": 1, "marker": 1, "echo": 1, "spew": 1, "wait": 0,
+	"leave": 2, "say": 1, "consume": 2, "sigs": 1}
 
 func fail(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
@@ -87,10 +94,11 @@ func do(verb string, a []string) {
 		signal.Notify(c, signals[a[0]])
 		go func() { <-c; os.Exit(n) }()
 	case "group", "setsid", "wiped":
-		leave(verb, a[0])
+		leaveFor(verb, a[0])
+	case "leave":
+		leave(a[0], a[1])
 	case "pid":
-		check(os.WriteFile(a[0]+".tmp", []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600))
-		check(os.Rename(a[0]+".tmp", a[0]))
+		writePID(a[0])
 	case "fds":
 		out, err := exec.Command("ls", "-l", fmt.Sprintf("/proc/%d/fd", os.Getpid())).Output()
 		check(err)
@@ -114,6 +122,17 @@ func do(verb string, a []string) {
 		n, err := strconv.Atoi(a[0])
 		check(err)
 		_, _ = os.Stdout.Write(bytes.Repeat([]byte("x"), n))
+	case "say":
+		fmt.Println(a[0])
+	case "consume":
+		n, err := strconv.Atoi(a[1])
+		check(err)
+		for os.Remove(a[0]) != nil {
+			time.Sleep(time.Millisecond)
+		}
+		os.Exit(n)
+	case "sigs":
+		recordSignals(a[0])
 	case "wait":
 		for {
 			time.Sleep(time.Hour)
@@ -145,8 +164,69 @@ func exits(path string) {
 	os.Exit(code)
 }
 
-// leave starts a descendant that outlives us unless somebody ends it.
-func leave(how, d string) {
+func writePID(path string) {
+	check(os.WriteFile(path+".tmp", []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600))
+	check(os.Rename(path+".tmp", path))
+}
+
+// recordSignals returns when the signals that can be caught are.
+func recordSignals(path string) {
+	c := make(chan os.Signal, 16)
+	for _, sig := range signals {
+		signal.Notify(c, sig)
+	}
+	go func() {
+		for sig := range c {
+			for name, s := range signals {
+				if s == sig {
+					appendLine(path, name)
+				}
+			}
+			if sig == syscall.SIGTERM {
+				os.Exit(0)
+			}
+		}
+	}()
+}
+
+// leave starts a descendant that outlives us unless somebody ends it, and
+// returns when its PID is in the file.
+func leave(how, file string) {
+	_ = os.Remove(file)
+	self, err := os.Executable()
+	check(err)
+	args := []string{"pid", file, "after", "10m"}
+	cmd := exec.Command(self)
+	for _, h := range strings.Split(how, ",") {
+		switch h {
+		case "setsid":
+			cmd.SysProcAttr = newSession()
+		case "wiped":
+			cmd.Env = []string{}
+		case "stubborn":
+			args = append([]string{"ignore", "TERM"}, args...)
+		case "stdout":
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		case "daemon":
+			rest := strings.Join(slices.DeleteFunc(strings.Split(how, ","), func(h string) bool { return h == "daemon" }), ",")
+			cmd := exec.Command(self, "leave", rest+",setsid", file)
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+			check(cmd.Run())
+			return
+		}
+	}
+	cmd.Args = append(cmd.Args, args...)
+	check(cmd.Start())
+	for {
+		if _, err := os.Stat(file); err == nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// leaveFor does the same for a time, without waiting.
+func leaveFor(how, d string) {
 	self, err := os.Executable()
 	check(err)
 	cmd := exec.Command(self, "after", d)

@@ -2,16 +2,19 @@
 package atomicfile
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 )
 
 // Write makes path hold data with the permissions perm: a temporary file in
 // the same folder is renamed over it, so a reader sees the old content or the
 // new one, never a part. It does not outlive a power cut; WriteSync does.
-// The temporary name carries our PID, so that two writers do not mix.
+// The temporary name is ours alone, so that two writers do not mix.
 func Write(path string, data []byte, perm os.FileMode) error {
 	return write(path, data, perm, false)
 }
@@ -26,7 +29,7 @@ func write(path string, data []byte, perm os.FileMode, sync bool) error {
 	tmp := tempName(path)
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
 	if err != nil {
-		return fmt.Errorf("write %q: %w", path, err)
+		return fmt.Errorf("write %q: %w", path, pathless(err))
 	}
 	_, err = f.Write(data)
 	if err == nil && sync {
@@ -40,7 +43,7 @@ func write(path string, data []byte, perm os.FileMode, sync bool) error {
 	}
 	if err != nil {
 		os.Remove(tmp)
-		return fmt.Errorf("write %q: %w", path, err)
+		return fmt.Errorf("write %q: %w", path, pathless(err))
 	}
 	if sync {
 		syncDir(filepath.Dir(path))
@@ -48,8 +51,26 @@ func write(path string, data []byte, perm os.FileMode, sync bool) error {
 	return nil
 }
 
+// writes counts the writes of this process: its PID alone would let two
+// goroutines share a temporary file, and one rename what the other has begun.
+var writes atomic.Uint64
+
 func tempName(path string) string {
-	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+strconv.Itoa(os.Getpid())+".tmp")
+	unique := strconv.Itoa(os.Getpid()) + "-" + strconv.FormatUint(writes.Add(1), 10)
+	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"."+unique+".tmp")
+}
+
+// pathless drops the temporary name, which means nothing to a reader.
+func pathless(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	var l *os.LinkError
+	if errors.As(err, &l) {
+		return l.Err
+	}
+	return err
 }
 
 // syncDir makes the rename itself durable. Not every file system allows it,

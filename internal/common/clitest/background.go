@@ -72,7 +72,8 @@ func (b *background) end() {
 }
 
 // spawn starts a command and lets it run. Its output is in NAME.out and
-// NAME.err while it comes, its PID in NAME.pid.
+// NAME.err while it comes, its PID in NAME.pid. What the script added to its
+// environment by env is not known here: name it again.
 func spawn(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: spawn NAME [KEY=VALUE…] CMD [ARG…]")
@@ -133,7 +134,8 @@ func (b *background) job(ts *testscript.TestScript, name string) *job {
 	return j
 }
 
-// ended waits for the end of what was spawned and compares its exit code.
+// ended waits for the end of what was spawned and compares its exit code,
+// which is 128+n for a signal.
 func ended(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: ended NAME N")
@@ -149,7 +151,7 @@ func ended(ts *testscript.TestScript, neg bool, args []string) {
 			return false
 		}
 	}, "%s has not ended", args[0])
-	if got := j.cmd.ProcessState.ExitCode(); got != want {
+	if got := CodeOf(j.cmd.ProcessState); got != want {
 		text, _ := os.ReadFile(ts.MkAbs(args[0] + ".err"))
 		ts.Fatalf("%s: %v, not exit code %d\n%s", args[0], j.cmd.ProcessState, want, text)
 	}
@@ -199,6 +201,18 @@ func alive(ts *testscript.TestScript, neg bool, args []string) {
 	if pid := pidIn(ts, args[0]); Running(pid) == neg {
 		ts.Fatalf("process %d of %s: running is %v", pid, args[0], neg)
 	}
+}
+
+// waitreaped waits until not even a zombie is left.
+func waitreaped(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: waitreaped FILE")
+	}
+	pid := pidIn(ts, args[0])
+	poll(ts, func() bool {
+		_, err := os.Stat("/proc/" + strconv.Itoa(pid))
+		return os.IsNotExist(err)
+	}, "process %d is still a zombie", pid)
 }
 
 // nobody fails if a process lives that some supervisor of the home started,

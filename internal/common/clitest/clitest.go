@@ -73,8 +73,13 @@ func build(flags ...string) (string, error) {
 
 var built []string
 
+// quietRace: programs with the race detector would sleep for a second at each
+// exit, for the sake of goroutines that race with the exit itself.
+const quietRace = "atexit_sleep_ms=0"
+
 // Main runs the tests of a package and removes what was built for them.
 func Main(m *testing.M) {
+	os.Setenv("GORACE", quietRace)
 	code := m.Run()
 	for _, dir := range built {
 		os.RemoveAll(dir)
@@ -91,10 +96,11 @@ func Main(m *testing.M) {
 //	waitdead FILE            wait until that process has ended
 //	need PART                skip the script, visibly, without that part
 //	spawn NAME [K=V…] CMD …  start CMD in the background; output in NAME.out and NAME.err, PID in NAME.pid
-//	ended NAME N             wait for its end; its exit code must be N
+//	ended NAME N             wait for its end; its exit code, or 128+signal, must be N
 //	type NAME [WORD…]        write a line to its standard input; without words close that
 //	waitcount FILE REGEXP N  wait until FILE has N matches; more are a failure
 //	[!] alive FILE           the process whose PID FILE holds runs
+//	waitreaped FILE          that process is not even a zombie any more (Linux)
 //	nobody [HOME]            nothing runs that a supervisor started
 //
 // HOME and DUCTOR_HOME lie in the script's own folder.
@@ -107,6 +113,7 @@ func Scripts(t *testing.T, dir string) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("DUCTOR_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("BIN", bin)
+			env.Setenv("GORACE", quietRace)
 			env.Setenv("NO_COLOR", "1")
 			env.Values["t"] = env.T()
 			setUpBackground(env)
@@ -114,7 +121,7 @@ func Scripts(t *testing.T, dir string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "waitfor": waitfor, "waitgone": waitgone, "signal": sendSignal, "waitdead": waitdead, "need": need,
-			"spawn": spawn, "ended": ended, "type": typeLine, "waitcount": waitcount, "alive": alive, "nobody": nobody,
+			"spawn": spawn, "ended": ended, "type": typeLine, "waitcount": waitcount, "alive": alive, "waitreaped": waitreaped, "nobody": nobody,
 		},
 	})
 }
@@ -182,7 +189,7 @@ func poll(ts *testscript.TestScript, ok func() bool, format string, args ...any)
 		if time.Now().After(deadline) {
 			for i, a := range args {
 				if p, is := a.(*[]byte); is {
-					args[i] = string(*p)
+					args[i] = string((*p)[max(0, len(*p)-3000):])
 				}
 			}
 			ts.Fatalf(format, args...)

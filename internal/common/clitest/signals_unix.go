@@ -3,6 +3,7 @@
 package clitest
 
 import (
+	"os"
 	"syscall"
 
 	"ductor/internal/common/process"
@@ -16,4 +17,12 @@ func init() {
 func Running(pid int) bool {
 	_, err := process.Of(pid)
 	return err == nil
+}
+
+// CodeOf is a process's exit code, or 128+n as a shell has it.
+func CodeOf(s *os.ProcessState) int {
+	if ws, ok := s.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return s.ExitCode()
 }

@@ -34,7 +34,14 @@ const maxRecord = 1 << 20
 
 // Write writes X.json and then X, so that whoever sees the PID also finds the
 // record. The Lock proves that the caller is the holder.
+//
+// A stale label goes first. Its absence is the safe state, and ext4 would write
+// a file to the disk that is renamed over another, which takes longer than all
+// the rest of taking a lock.
 func Write(l *lockfile.Lock, r Record) error {
+	if err := Remove(l.PIDFile()); err != nil {
+		return err
+	}
 	if err := WriteRecord(l, r); err != nil {
 		return err
 	}

@@ -164,3 +164,15 @@ func (h handle) close() {
 		unix.Close(int(h))
 	}
 }
+
+// pollGone is the wait of systems that offer no descriptor for a process.
+func pollGone(id Identity, d time.Duration) error {
+	deadline := time.Now().Add(d)
+	for id.Alive() {
+		if !time.Now().Before(deadline) {
+			return ErrTimeout
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil
+}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
-	"time"
 )
 
 func (h handle) terminate(id Identity) error {
@@ -24,16 +23,4 @@ func signalError(id Identity, sig syscall.Signal, err error) error {
 		return nil
 	}
 	return fmt.Errorf("send %v to process %d: %w", sig, id.PID, err)
-}
-
-// pollGone is the wait of systems that offer no descriptor for a process.
-func pollGone(id Identity, d time.Duration) error {
-	deadline := time.Now().Add(d)
-	for id.Alive() {
-		if !time.Now().Before(deadline) {
-			return ErrTimeout
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return nil
 }

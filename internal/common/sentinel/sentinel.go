@@ -26,7 +26,7 @@ var ErrMalformed = errors.New("malformed sentinel")
 type Restart struct {
 	ChatID    int64     `json:"chat_id"`
 	Message   string    `json:"message"`
-	Timestamp time.Time `json:"timestamp"` // RFC 3339, UTC
+	Timestamp time.Time `json:"timestamp,omitzero"` // RFC 3339, UTC; zero when unknown
 }
 
 // WriteRestart leaves the sentinel for the bot's next start.
@@ -74,18 +74,15 @@ func parseTime(s string) time.Time {
 }
 
 // ConsumeRestart takes the sentinel away and returns it: of several consumers
-// exactly one gets it, the others get fs.ErrNotExist. A malformed one is moved
-// to PATH.bad, so that it is not met again and not lost, with ErrMalformed.
+// exactly one gets it, the others get fs.ErrNotExist. One that cannot be read is
+// moved to PATH.bad, so that it is not met again and not lost; ErrMalformed says
+// that its content was the reason.
 func ConsumeRestart(path string) (Restart, error) {
 	taken, err := take(path)
 	if err != nil {
 		return Restart{}, err
 	}
-	data, err := read(taken)
-	if err != nil {
-		return Restart{}, err
-	}
-	r, err := ParseRestart(data)
+	r, err := read(taken)
 	if err != nil {
 		if rerr := os.Rename(taken, path+".bad"); rerr != nil {
 			return Restart{}, errors.Join(err, rerr)
@@ -128,15 +125,22 @@ func take(path string) (string, error) {
 	return taken, nil
 }
 
-func read(path string) ([]byte, error) {
+func read(path string) (Restart, error) {
+	// A link may lead to a pipe, and to open that would wait for a writer.
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return Restart{}, fmt.Errorf("%w: not a file", ErrMalformed)
+	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read sentinel: %w", err)
+		return Restart{}, fmt.Errorf("read sentinel: %w", err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
 	if err != nil {
-		return nil, fmt.Errorf("read sentinel: %w", err)
+		return Restart{}, fmt.Errorf("read sentinel: %w", err)
 	}
-	return data, nil
+	if len(data) > MaxSize {
+		return Restart{}, fmt.Errorf("%w: more than %d bytes", ErrMalformed, MaxSize)
+	}
+	return ParseRestart(data)
 }

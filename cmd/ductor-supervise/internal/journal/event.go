@@ -64,11 +64,11 @@ func (e Event) Text() string {
 	case ChildStart:
 		return fmt.Sprintf("started PID %d (%s)", e.PID, startReason(e.Reason))
 	case ChildExit:
-		return fmt.Sprintf("PID %d %s after %s", e.PID, e.how(), seconds(*e.RuntimeSeconds))
+		return fmt.Sprintf("PID %d %s after %s", e.PID, e.how(), seconds(e.RuntimeSeconds))
 	case NotExecuted:
-		return fmt.Sprintf("not executed (code %d): %s", *e.Code, e.Message)
+		return fmt.Sprintf("not executed (code %d): %s", e.code(), e.Message)
 	case Backoff:
-		return fmt.Sprintf("that is a crash%s; next start in %s", consecutive(e.Crashes), seconds(*e.DelaySeconds))
+		return fmt.Sprintf("that is a crash%s; next start in %s", consecutive(e.Crashes), seconds(e.DelaySeconds))
 	case RestartRequest:
 		return "restart asked for by " + e.by()
 	case Change:
@@ -80,13 +80,16 @@ func (e Event) Text() string {
 	case Storm:
 		return "too many restarts of short runs (" + e.Reason + "): this one counts as a crash"
 	case UnrequestedExit:
-		return fmt.Sprintf("the bot ended itself with code %d, which means stop", *e.Code)
+		return fmt.Sprintf("the bot ended itself with code %d, which means stop", e.code())
 	case GaveUp:
-		return fmt.Sprintf("%d crashes: giving up", e.Count)
+		return fmt.Sprintf("giving up: the limit of crashes is reached (%d)", e.Count)
 	case Warning:
 		return "warning: " + e.Message
 	case SupervisorExit:
-		return fmt.Sprintf("supervisor ends with code %d", *e.Code)
+		if e.Reason == "fatal" {
+			return fmt.Sprintf("supervisor ends with code %d: a human is needed", e.code())
+		}
+		return fmt.Sprintf("supervisor ends with code %d", e.code())
 	}
 	return ""
 }
@@ -95,7 +98,15 @@ func (e Event) how() string {
 	if e.Signal != "" {
 		return "died of " + e.Signal
 	}
-	return fmt.Sprintf("exited with code %d", *e.Code)
+	return fmt.Sprintf("exited with code %d", e.code())
+}
+
+// code is 0 for an event that has none: an older or a foreign writer's.
+func (e Event) code() int {
+	if e.Code == nil {
+		return 0
+	}
+	return *e.Code
 }
 
 func (e Event) by() string {
@@ -132,8 +143,11 @@ func others(count int) string {
 	return fmt.Sprintf(" and %d more", count-1)
 }
 
-func seconds(s float64) string {
-	d := time.Duration(s * float64(time.Second))
+func seconds(s *float64) string {
+	if s == nil {
+		return "an unknown time"
+	}
+	d := time.Duration(*s * float64(time.Second))
 	if d >= 10*time.Second {
 		return d.Round(time.Second).String()
 	}

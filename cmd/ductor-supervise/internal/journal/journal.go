@@ -2,9 +2,12 @@ package journal
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -38,11 +41,26 @@ func Open(path string, sinks ...Sink) (*Journal, error) {
 	if info, err := f.Stat(); err == nil {
 		j.size = info.Size()
 	}
+	j.endLine()
 	j.seq = lastSeq(path)
 	if j.seq == 0 {
 		j.seq = lastSeq(path + ".1")
 	}
 	return j, nil
+}
+
+// endLine ends a line that was torn when its writer was killed, which would
+// swallow the next one.
+func (j *Journal) endLine() {
+	f, err := os.Open(j.path)
+	if err != nil || j.size == 0 {
+		return
+	}
+	defer f.Close()
+	last := make([]byte, 1)
+	if _, err := f.ReadAt(last, j.size-1); err == nil && last[0] != '\n' {
+		_ = j.append([]byte{'\n'})
+	}
 }
 
 // Write numbers, stamps and stores an event, and hands it to the sinks.
@@ -86,7 +104,9 @@ func (j *Journal) append(line []byte) error {
 
 func (j *Journal) rotate() error {
 	f := j.file
-	if err := os.Rename(j.path, j.path+".1"); err != nil {
+	// Absence is no reason to stop: somebody removed it, or we were here before
+	// and could not create the next one.
+	if err := os.Rename(j.path, j.path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	next, err := os.OpenFile(j.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
@@ -101,34 +121,70 @@ func (j *Journal) rotate() error {
 func (j *Journal) Close() error { return j.file.Close() }
 
 // Each calls f for every stored event, oldest first, with its line. Lines that
-// are torn or foreign are passed over.
+// are torn, foreign or longer than a whole file are passed over. The line is
+// valid during the call only.
 func Each(path string, f func(line []byte, e Event)) error {
-	var last error
-	for _, p := range []string{path + ".1", path} {
-		file, err := os.Open(p)
-		if err != nil {
-			last = err
-			continue
-		}
-		last = nil
-		eachLine(file, f)
-		file.Close()
+	// The newer file is opened first: if it is rotated in between, it is met
+	// twice and read once; the other order would lose it.
+	newer, err := os.Open(path)
+	if err == nil {
+		defer newer.Close()
 	}
-	return last
+	older, olderErr := os.Open(path + ".1")
+	if olderErr == nil {
+		defer older.Close()
+		if err != nil || !sameFile(older, newer) {
+			eachLine(older, f)
+		}
+		if errors.Is(err, fs.ErrNotExist) { // the moment between two steps of a rotation
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	eachLine(newer, f)
+	return nil
 }
 
+func sameFile(a, b *os.File) bool {
+	x, err1 := a.Stat()
+	y, err2 := b.Stat()
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
+}
+
+// eachLine reads no more than a file of ours can hold, so that a device or a
+// gigabyte of something else is no trap.
 func eachLine(r io.Reader, f func([]byte, Event)) {
-	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 0, 4096), maxEvents)
-	for lines.Scan() {
-		if e, err := ParseEvent(lines.Bytes()); err == nil {
-			f(lines.Bytes(), e)
+	lines := bufio.NewReaderSize(io.LimitReader(r, 4*maxEvents), 4096)
+	for {
+		line, err := readLine(lines)
+		if e, perr := ParseEvent(line); perr == nil {
+			f(line, e)
+		}
+		if err != nil {
+			return
 		}
 	}
 }
 
-// ParseEvent decodes one line; unknown keys are allowed. It fills in what Text
-// relies on.
+// readLine returns the next line without its end, and nothing for one that is
+// longer than a whole file may be.
+func readLine(r *bufio.Reader) (line []byte, err error) {
+	for whole := true; ; {
+		part, err := r.ReadSlice('\n')
+		if whole = whole && len(line)+len(part) <= maxEvents; whole {
+			line = append(line, part...)
+		} else {
+			line = nil
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return bytes.TrimRight(line, "\r\n"), err
+		}
+	}
+}
+
+// ParseEvent decodes one line; unknown keys are allowed.
 func ParseEvent(line []byte) (Event, error) {
 	var e Event
 	if err := json.Unmarshal(line, &e); err != nil {
@@ -137,18 +193,11 @@ func ParseEvent(line []byte) (Event, error) {
 	if e.Type == "" || e.Seq <= 0 {
 		return Event{}, fmt.Errorf("malformed event: no type or no number")
 	}
-	if e.Code == nil {
-		e.Code = new(int)
-	}
-	for _, p := range []**float64{&e.RuntimeSeconds, &e.DelaySeconds} {
-		if *p == nil {
-			*p = new(float64)
-		}
-	}
 	return e, nil
 }
 
-// lastSeq reads the number of the last whole line from the end of the file.
+// lastSeq reads the number of the last whole line, from the end of the file
+// if there is one.
 func lastSeq(path string) (seq int64) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -159,6 +208,11 @@ func lastSeq(path string) (seq int64) {
 	if info, err := f.Stat(); err == nil && info.Size() > tail {
 		_, _ = f.Seek(-tail, io.SeekEnd)
 	}
-	eachLine(f, func(_ []byte, e Event) { seq = max(seq, e.Seq) })
+	last := func(_ []byte, e Event) { seq = max(seq, e.Seq) }
+	eachLine(f, last)
+	if seq == 0 { // a line that is longer than that
+		_, _ = f.Seek(0, io.SeekStart)
+		eachLine(f, last)
+	}
 	return seq
 }

@@ -32,24 +32,35 @@ func NewQueue(w io.Writer, lost string) *Queue {
 func (q *Queue) run() {
 	defer close(q.done)
 	for line := range q.lines {
-		if n := q.dropped.Swap(0); n > 0 && q.lost != "" {
-			fmt.Fprintf(q.w, q.lost, n)
-		}
 		_, _ = q.w.Write(line)
+	}
+	if note := q.note(); note != nil {
+		_, _ = q.w.Write(note)
 	}
 }
 
-// Write queues a copy of line and never blocks or fails.
+// note is the text in place of the lines that were dropped since the last one.
+func (q *Queue) note() []byte {
+	n := q.dropped.Load()
+	if n == 0 || q.lost == "" {
+		return nil
+	}
+	return fmt.Appendf(nil, q.lost, n)
+}
+
+// Write queues a copy of line and never blocks or fails. One goroutine may
+// call it.
 func (q *Queue) Write(line []byte) (int, error) {
 	select {
-	case q.lines <- append([]byte(nil), line...):
+	case q.lines <- append(q.note(), line...):
+		q.dropped.Store(0)
 	default:
 		q.dropped.Add(1)
 	}
 	return len(line), nil
 }
 
-// Close waits for what is queued, but not longer than limit.
+// Close, the last call, waits for what is queued, but not longer than limit.
 func (q *Queue) Close(limit time.Duration) {
 	close(q.lines)
 	select {

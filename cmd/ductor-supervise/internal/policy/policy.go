@@ -64,6 +64,7 @@ type State struct {
 	Cause     Cause     // of the intent, or of the next start
 	Exit      *Exit     // how the leader ended, while its tree is cleaned up
 	StartedAt time.Time // of the current or last run
+	EndedAt   time.Time // of its leader: the time that its tree took after that makes no long run
 	Executed  bool      // some run was executed: the first start is over
 	Killed    bool      // KILL was sent to this run's tree
 	Deadline  time.Time // of the stop timeout or of the back-off; zero when there is none
@@ -164,7 +165,7 @@ func Step(c Config, s State, ev Event, now time.Time) (State, []Action, []Note) 
 	case SpawnFailed:
 		if s.Phase == Starting {
 			exit := Exit{Code: e.Code, NotExecuted: true}
-			s.Phase, s.Exit = Stopping, &exit
+			s.Phase, s.Exit, s.EndedAt = Stopping, &exit, now
 			return ended(c, s, now)
 		}
 	case LeaderExited:
@@ -204,11 +205,11 @@ func quit(s State, phase Phase, code int) (State, []Action, []Note) {
 func leaderExited(c Config, s State, exit Exit, now time.Time) (State, []Action, []Note) {
 	switch s.Phase {
 	case Starting, Up:
-		s.Phase, s.Exit, s.Deadline = Stopping, &exit, now.Add(c.StopTimeout)
+		s.Phase, s.Exit, s.EndedAt, s.Deadline = Stopping, &exit, now, now.Add(c.StopTimeout)
 		return s, []Action{Terminate}, nil
 	case Stopping:
 		if s.Exit == nil {
-			s.Exit = &exit
+			s.Exit, s.EndedAt = &exit, now
 		}
 	}
 	return s, nil, nil
@@ -303,8 +304,9 @@ func ended(c Config, s State, now time.Time) (State, []Action, []Note) {
 // again after each start must not become a fork storm.
 func again(c Config, s State, cause Cause, now time.Time) (State, []Action, []Note) {
 	selfMade := cause == CauseCode || cause == CauseMarker
-	if selfMade && c.Budget.N > 0 && now.Sub(s.StartedAt) < c.ResetAfter {
+	if selfMade && c.Budget.N > 0 && s.EndedAt.Sub(s.StartedAt) < c.ResetAfter {
 		s.ShortRuns = append(within(s.ShortRuns, c.Budget.Per, now), now)
+		s.ShortRuns = s.ShortRuns[max(0, len(s.ShortRuns)-c.Budget.N-1):]
 		if len(s.ShortRuns) > c.Budget.N {
 			next, actions, notes := crashed(c, s, now)
 			return next, actions, append([]Note{{Type: "storm", Cause: cause}}, notes...)
@@ -318,7 +320,7 @@ func again(c Config, s State, cause Cause, now time.Time) (State, []Action, []No
 // or gives up.
 func crashed(c Config, s State, now time.Time) (State, []Action, []Note) {
 	s.Crashes++
-	if now.Sub(s.StartedAt) >= c.ResetAfter {
+	if s.EndedAt.Sub(s.StartedAt) >= c.ResetAfter {
 		s.Crashes = 0
 	}
 	if c.MaxCrashes.N > 0 {
@@ -336,7 +338,10 @@ func crashed(c Config, s State, now time.Time) (State, []Action, []Note) {
 // Delay is min(MIN·2ⁿ, MAX).
 func Delay(c Config, n int) time.Duration {
 	d := c.BackoffMin
-	for ; n > 0 && d < c.BackoffMax; n-- {
+	for ; n > 0 && d > 0 && d < c.BackoffMax; n-- {
+		if d > c.BackoffMax/2 { // also where doubling would overflow
+			return c.BackoffMax
+		}
 		d *= 2
 	}
 	return min(d, c.BackoffMax)

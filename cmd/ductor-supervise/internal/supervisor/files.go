@@ -1,7 +1,9 @@
 package supervisor
 
 import (
+	"cmp"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -60,8 +62,12 @@ func (s *supervisor) takeStop(live bool) bool {
 	return live
 }
 
-// readShort reads the head of a file that holds one line at most.
+// readShort reads the head of a file that holds one line at most. Opening a
+// FIFO would wait for its writer.
 func readShort(path string) (string, error) {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return "", cmp.Or(err, fs.ErrInvalid)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err

@@ -21,8 +21,6 @@ const cleanPoll = 20 * time.Millisecond
 
 // loop turns what happens into events until the policy quits.
 func (s *supervisor) loop() (int, error) {
-	signals := notifySignals()
-	defer signals.stop()
 	files := watch.NewFiles(append([]string{s.run.CtlStop()}, s.markers...), s.warnLater)
 	defer files.Close()
 	changes, closeTrees, err := s.watchTrees()
@@ -42,8 +40,8 @@ func (s *supervisor) loop() (int, error) {
 	for !s.quit {
 		s.arm(timer)
 		select {
-		case sig := <-signals.c:
-			s.signal(sig, signals.hangup)
+		case sig := <-s.signals.c:
+			s.signal(sig, s.signals.hangup)
 		case out := <-s.outcome:
 			s.learn(out)
 		case exit := <-s.exited:
@@ -62,7 +60,11 @@ func (s *supervisor) loop() (int, error) {
 		}
 		s.writeStatus()
 	}
-	s.emit(journal.Event{Type: journal.SupervisorExit, Code: &s.state.Code})
+	end := journal.Event{Type: journal.SupervisorExit, Code: &s.state.Code}
+	if s.state.Phase == policy.Fatal {
+		end.Reason = string(policy.Fatal)
+	}
+	s.emit(end)
 	return s.state.Code, nil
 }
 
@@ -90,8 +92,8 @@ func (s *supervisor) step(ev policy.Event, cause journal.Event) {
 	s.state = next
 	if before.Phase != next.Phase {
 		s.since = time.Now()
-		if exit := next.Exit; next.Phase != policy.Stopping && (before.Exit != nil || exit != nil) {
-			s.ended(next, cmp.Or(before.Exit, exit))
+		if exit := cmp.Or(before.Exit, next.Exit); exit != nil && before.Phase != policy.Backoff && next.Phase != policy.Stopping {
+			s.ended(next, exit)
 		}
 	}
 	for _, n := range notes {
@@ -118,6 +120,9 @@ func (s *supervisor) note(n policy.Note, cause journal.Event) {
 	switch e.Type {
 	case journal.RestartRequest, journal.Storm:
 		e.Reason = string(n.Cause)
+		if e.Type == journal.RestartRequest && n.Cause == policy.CauseChange {
+			e.Type = journal.Change
+		}
 	case journal.Backoff:
 		delay := n.Delay.Seconds()
 		e.DelaySeconds, e.Crashes = &delay, s.state.Crashes
@@ -213,7 +218,6 @@ func (s *supervisor) ended(next policy.State, exit *policy.Exit) {
 
 // changed takes a burst of file changes.
 func (s *supervisor) changed(c watch.Change) {
-	s.emit(journal.Event{Type: journal.Change, Path: c.Path, Count: c.Count})
 	s.step(policy.Restart{Cause: policy.CauseChange, At: c.Last}, journal.Event{Path: c.Path, Count: c.Count})
 }
 
@@ -221,7 +225,9 @@ func (s *supervisor) watchTrees() (<-chan watch.Change, func(), error) {
 	if len(s.cfg.WatchDirs) == 0 {
 		return nil, func() {}, nil
 	}
-	t, err := watch.NewTrees(s.cfg.WatchDirs, s.cfg.WatchFilter, s.warnLater)
+	filter := s.cfg.WatchFilter
+	filter.Own = slices.Concat(filter.Own, s.markers) // they are requests of their own
+	t, err := watch.NewTrees(s.cfg.WatchDirs, filter, s.warnLater)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -265,9 +271,11 @@ func (s *supervisor) writeStatus() {
 	if s.tree != nil {
 		st.PID = s.tree.PID
 		if s.child.PID != st.PID {
-			s.child, _ = process.Of(st.PID)
+			s.child, _ = process.Of(st.PID) // gone already: then nothing is known of it
 		}
-		st.Child = &s.child
+		if s.child.PID == st.PID {
+			st.Child = &s.child
+		}
 	}
 	if s.state.Phase == policy.Backoff {
 		next := s.state.Deadline.UTC().Truncate(time.Millisecond)

@@ -32,6 +32,7 @@ type outcome struct {
 // spawn starts the command, under the lock if there is one. What it cannot
 // start is an event like any other.
 func (s *supervisor) spawn() {
+	s.exited, s.exit, s.ranFor, s.learnt, s.failure = nil, tree.Exit{}, 0, false, nil
 	s.clearMarkers()
 	env, err := s.environment()
 	if err != nil {
@@ -55,8 +56,7 @@ func (s *supervisor) spawn() {
 		s.spawnFailed(err)
 		return
 	}
-	s.tree, s.attempted = t, true
-	s.exited, s.exit, s.ranFor, s.learnt, s.failure = t.Exited(), tree.Exit{}, 0, false, nil
+	s.tree, s.exited, s.attempted = t, t.Exited(), true
 	s.emit(journal.Event{Type: journal.ChildStart, PID: t.PID, Reason: string(s.state.Cause)})
 	if s.cfg.NoLock { // the fork has told us already
 		s.outcome <- outcome{pid: t.PID}

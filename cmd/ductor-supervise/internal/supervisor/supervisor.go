@@ -1,10 +1,11 @@
 package supervisor
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"time"
@@ -44,6 +45,7 @@ type supervisor struct {
 	failure *jsonout.Failure
 	child   process.Identity
 
+	signals     *signals
 	outcome     chan outcome
 	warnings    chan string // from other goroutines
 	since       time.Time   // of the phase
@@ -60,8 +62,12 @@ type supervisor struct {
 func Run(cfg Config) (code int, err error) {
 	s := &supervisor{cfg: cfg, run: cfg.run(), outcome: make(chan outcome, 1), warnings: make(chan string, 16)}
 	if err := s.run.Make(); err != nil {
-		return 0, exitcode.Errorf(exitcode.CantCreat, "%w", err)
+		return 0, cannotCreate(err)
 	}
+	// Before the first word is written: a reader of our log that has gone must
+	// not take us along.
+	s.signals = notifySignals()
+	defer s.signals.stop()
 	lock, err := s.takeLock()
 	if err != nil {
 		return 0, err
@@ -71,18 +77,32 @@ func Run(cfg Config) (code int, err error) {
 	sweep(string(s.run), s.run.Ctl())
 	closeSinks, err := s.openJournal()
 	if err != nil {
-		return 0, exitcode.Errorf(exitcode.CantCreat, "%w", err)
+		return 0, cannotCreate(err)
 	}
 	defer closeSinks()
 	if err := s.prepare(); err != nil {
 		return 0, err
 	}
-	return s.loop()
+	if code, err = s.loop(); err != nil {
+		s.state.Phase = policy.Fatal
+		s.writeStatus()
+	}
+	return code, err
+}
+
+func cannotCreate(err error) error {
+	code := exitcode.CantCreat
+	if errors.Is(err, fs.ErrPermission) {
+		code = exitcode.NoPerm
+	}
+	return exitcode.Errorf(code, "%w", err)
 }
 
 // prepare does what must be done before the first start, under our lock.
 func (s *supervisor) prepare() error {
-	s.instance = rand.Text()
+	// Not a secret, only unlikely to be met again; crypto/rand would cost a
+	// tenth of the program.
+	s.instance = fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())
 	old, err := journal.ReadStatus(s.run.Status())
 	unclean := err == nil && old.State != string(policy.Down) && old.State != string(policy.Fatal)
 	pids, err := stopLeftovers(&s.cfg, old, unclean)
