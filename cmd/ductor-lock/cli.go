@@ -19,6 +19,22 @@ type grammar struct {
 	Release releaseCmd `cmd:"" help:"Remove the label of a holder that is gone, or that called us."`
 }
 
+// runGrammar is grammar for the verb that stands between the end of one bot
+// and the start of the next: kong builds a model of every verb that it is
+// given, which takes longer than to lock.
+type runGrammar struct {
+	cli.Common
+
+	Run runCmd `cmd:"" help:"Take the lock, then become the command."`
+}
+
+func grammarFor(args []string) any {
+	if len(args) > 0 && args[0] == "run" {
+		return &runGrammar{}
+	}
+	return &grammar{}
+}
+
 type runCmd struct {
 	Wait         wait          `placeholder:"D" help:"How long to wait for the lock: 30s, 5m, or 'forever'. Default: not at all."`
 	KillExisting bool          `help:"Stop the holder and take its place."`

@@ -12,5 +12,5 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	std := &cli.IO{Tool: "ductor-lock", In: stdin, Out: stdout, Err: stderr, Getenv: os.Getenv}
-	return cli.Run(std, description, &grammar{}, args)
+	return cli.Run(std, description, grammarFor(args), args)
 }

@@ -28,6 +28,21 @@ type grammar struct {
 	Marker   markerCmd   `cmd:"" help:"Write or consume restart-requested."`
 }
 
+// runGrammar is grammar for the verb that stays: the models that kong would
+// build of the others are memory for the life of the supervisor.
+type runGrammar struct {
+	cli.Common
+
+	Run runCmd `cmd:"" help:"Supervise a command in the foreground (the default)."`
+}
+
+func grammarFor(args []string) any {
+	if len(args) > 0 && args[0] == "run" {
+		return &runGrammar{}
+	}
+	return &grammar{}
+}
+
 type nameFlag struct {
 	Name home.Name `default:"ductor" placeholder:"NAME" help:"Which bot (${default})."`
 }

@@ -15,7 +15,8 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	std := &cli.IO{Tool: "ductor-supervise", In: stdin, Out: stdout, Err: stderr, Getenv: os.Getenv}
-	code := cli.Run(std, description, &grammar{}, withVerb(args))
+	args = withVerb(args)
+	code := cli.Run(std, description, grammarFor(args), args)
 	// launchd starts again whatever did not exit 0, and has no list of codes
 	// that mean "a human is needed".
 	if std.Getenv("DUCTOR_SERVICE") == "launchd" && (code == exitcode.Usage || code == exitcode.Config) {

@@ -89,12 +89,14 @@ func TestHangup(t *testing.T) {
 		window, tty := newTerminal(t)
 		sup := s.command("nohup", s.bin+"/ductor-supervise", "--", "fakebot", "log", "log", "wait").inTerminal(tty)
 		s.up(0)
+		s.waitLines("log", 1)
 		tty.Close()
 		window.Close()
 		// Sent once more: the one of the window comes when the kernel likes.
 		sup.signal(syscall.SIGHUP)
 		sup.signal(syscall.SIGUSR1)
 		s.up(1)
+		s.waitLines("log", 2)
 		sup.terminate()
 		sup.ends(0)
 		if got := len(s.lines("log")); got != 2 {

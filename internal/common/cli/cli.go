@@ -61,6 +61,11 @@ func Run(std *IO, description string, grammar any, args []string) (code int) {
 			panic(r)
 		}
 	}()
+	// Asked by scripts, and by people who measure: no grammar is needed for it.
+	if len(args) == 1 && args[0] == "--version" {
+		fmt.Fprintln(std.Out, version(std))
+		return exitcode.OK
+	}
 	parser, err := New(std, description, grammar)
 	if err != nil {
 		fmt.Fprintf(std.Err, "%s: error: grammar: %v\n", std.Tool, err)
@@ -80,10 +85,12 @@ func New(std *IO, description string, grammar any) (*kong.Kong, error) {
 		kong.Description(description),
 		kong.Writers(std.Out, std.Err),
 		kong.Exit(func(code int) { panic(exit(code)) }),
-		kong.Vars{"version": std.Tool + " " + buildinfo.Version()},
+		kong.Vars{"version": version(std)},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 	)
 }
+
+func version(std *IO) string { return std.Tool + " " + buildinfo.Version() }
 
 // misuse reports a wrong command line: one line and where to look, never the
 // whole usage.

@@ -138,8 +138,8 @@ func (t *Tree) alone() bool {
 func children() (pids []int) {
 	tasks, _ := os.ReadDir("/proc/self/task")
 	for _, task := range tasks {
-		data, err := os.ReadFile("/proc/self/task/" + task.Name() + "/children")
-		if err != nil && os.IsNotExist(err) {
+		data, err := slurp("/proc/self/task/" + task.Name() + "/children")
+		if errors.Is(err, unix.ENOENT) {
 			if _, err := os.Stat("/proc/self/task/" + task.Name()); err == nil {
 				return childrenByScan()
 			}
@@ -151,6 +151,23 @@ func children() (pids []int) {
 		}
 	}
 	return pids
+}
+
+// slurp reads a file of procfs without setting up the poller for it: this runs
+// between the end of one bot and the start of the next.
+func slurp(path string) (data []byte, err error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	for buf := make([]byte, 4096); ; {
+		n, err := unix.Read(fd, buf)
+		if n <= 0 || err != nil {
+			return data, err
+		}
+		data = append(data, buf[:n]...)
+	}
 }
 
 // childrenByScan is for kernels without CONFIG_PROC_CHILDREN.
