@@ -10,7 +10,7 @@ LDFLAGS := -s -w -X ductor/internal/common/buildinfo.version=$(VERSION)
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE := $(shell command -v $(or $(CC),cc) >/dev/null 2>&1 && $(GO) env CGO_ENABLED | grep -q 1 && echo -race)
 
-.PHONY: build run test check test-deps bench fuzz install clean help
+.PHONY: build run test check test-deps bench bench-deps fuzz install clean help
 
 # Without cgo, because a program linked to libc starts a millisecond later, and
 # needs that libc.
@@ -31,8 +31,13 @@ check: ## format, vet, staticcheck, three systems, man pages, scripts
 
 test-deps: ## install what the tests need (Debian, as root)
 	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev git mandoc python3 \
-	  shellcheck tmux util-linux procps vim-tiny runit s6 daemontools entr hyperfine
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	  gcc libc6-dev git mandoc python3 shellcheck util-linux
+
+bench-deps: ## install the peers to measure beside (Debian, as root)
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	  gcc libc6-dev runit s6 daemontools supervisor entr util-linux
 
 bench: build ## measure beside the peers that are installed
 	@GO='$(GO)' sh bench/run.sh

@@ -14,8 +14,8 @@ func init() {
 
 func newSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 
-// held keeps the file of alone open, and with it the flock(2), until we end.
-var held *os.File
+// held keeps the files of alone open, and with them the flock(2)s, until we end.
+var held []*os.File
 
 // alone proves by a lock of another kind than ductor-lock's that we are the
 // only one.
@@ -26,7 +26,7 @@ func alone(path string) {
 		appendLine(path+".twins", fmt.Sprintf("%d started while another lived", os.Getpid()))
 		os.Exit(99)
 	}
-	held = f
+	held = append(held, f)
 }
 
 func closeAll() {

@@ -7,7 +7,7 @@ import (
 
 func newSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
-var held *os.File
+var held []*os.File
 
 // alone: an open handle without delete sharing is the lock here.
 func alone(path string) {
@@ -15,7 +15,7 @@ func alone(path string) {
 	if err != nil {
 		os.Exit(99)
 	}
-	held = f
+	held = append(held, f)
 }
 
 func closeAll() {}

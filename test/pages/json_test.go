@@ -130,7 +130,6 @@ func (w world) supervise(name string, args ...string) *process {
 type process struct {
 	cmd  *exec.Cmd
 	once sync.Once
-	log  string
 }
 
 func (w world) start(name string, args ...string) *process {
