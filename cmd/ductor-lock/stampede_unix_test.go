@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"ductor/internal/common/clitest"
+	"ductor/internal/common/process"
 )
 
 // arena is a folder in which contenders for one lock become bots, each of
@@ -243,7 +245,7 @@ func TestKillExistingCrowd(t *testing.T) {
 	if err := os.Chtimes(a.path("x.pid"), old, old); err != nil {
 		t.Fatal(err)
 	}
-	a.write("x.pid.json", `{"schema":1,"pid":`+strconv.Itoa(inRecord.pid())+`,"start":"1","command":["gone"],"since":"2001-01-01T00:00:00Z"}`)
+	a.write("x.pid.json", `{"schema":1,`+predecessor(t, inRecord.pid())+`,"command":["gone"],"since":"2001-01-01T00:00:00Z"}`)
 	var cs []*contender
 	for range 20 {
 		cs = append(cs, a.start("ductor-lock", "run", "--kill-existing", "x.pid", "fakebot", "alone", "alone", "pid", "ready", "wait"))
@@ -274,6 +276,22 @@ func (a *arena) bystander(name string) *contender {
 	return c
 }
 
+// predecessor is the identity, without its braces, of a process that had the
+// PID before the one that has it now.
+func predecessor(t *testing.T, pid int) string {
+	t.Helper()
+	id, err := process.Of(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id.Start = "1"
+	data, err := json.Marshal(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Trim(string(data), "{}")
+}
+
 // unharmed proves that nobody sent TERM: each must obey a USR1 of ours, and a
 // TERM before that would have ended it with 7.
 func (a *arena) unharmed(cs ...*contender) {
@@ -298,7 +316,7 @@ func TestStaleSupervisorIsNoTarget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stale := `,"supervisor":{"pid":` + strconv.Itoa(innocent.pid()) + `,"start":"1"}}`
+	stale := `,"supervisor":{` + predecessor(t, innocent.pid()) + `}}`
 	a.write("x.pid.json", strings.TrimSuffix(strings.TrimSpace(string(rec)), "}")+stale)
 	killer := a.start("ductor-lock", "kill", "x.pid")
 	if killer.code() != 0 || bot.code() != 7 {

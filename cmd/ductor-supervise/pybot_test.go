@@ -156,6 +156,21 @@ func TestBotStartedByHandBesideASupervisedOne(t *testing.T) {
 	s.noTwins("pybot.alone")
 }
 
+// waitEvent waits for an event that fits.
+func (s *stage) waitEvent(what string, ok func(journal.Event) bool) (found journal.Event) {
+	s.t.Helper()
+	clitest.Wait(s.t, what, func() bool {
+		seen := false
+		_ = journal.Each(s.run().Events(), func(_ []byte, e journal.Event) {
+			if !seen && ok(e) {
+				found, seen = e, true
+			}
+		})
+		return seen
+	})
+	return found
+}
+
 func kill(t *testing.T, pid int, sig syscall.Signal) {
 	t.Helper()
 	if err := syscall.Kill(pid, sig); err != nil {

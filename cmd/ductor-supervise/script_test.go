@@ -173,28 +173,6 @@ func (s *stage) lines(name string) []string {
 	return strings.FieldsFunc(string(data), func(r rune) bool { return r == '\n' })
 }
 
-// waitLines waits for so many lines in a file.
-func (s *stage) waitLines(name string, n int) []string {
-	s.t.Helper()
-	clitest.Wait(s.t, strconv.Itoa(n)+" lines in "+name, func() bool { return len(s.lines(name)) >= n })
-	return s.lines(name)
-}
-
-// waitEvent waits for an event that fits.
-func (s *stage) waitEvent(what string, ok func(journal.Event) bool) (found journal.Event) {
-	s.t.Helper()
-	clitest.Wait(s.t, what, func() bool {
-		seen := false
-		_ = journal.Each(s.run().Events(), func(_ []byte, e journal.Event) {
-			if !seen && ok(e) {
-				found, seen = e, true
-			}
-		})
-		return seen
-	})
-	return found
-}
-
 // noTwins fails if some `fakebot alone FILE` met another, and if processes of
 // the home are left. Those whose end was asked for by the kernel alone (a
 // parent-death signal) may take a moment.

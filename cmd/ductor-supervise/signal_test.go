@@ -67,6 +67,13 @@ func (s *stage) signalled(name string, typ journal.Type) {
 	s.waitEvent(string(typ)+" by "+name, func(e journal.Event) bool { return e.Type == typ && e.Signal == name })
 }
 
+// waitLines waits for so many lines in a file.
+func (s *stage) waitLines(name string, n int) []string {
+	s.t.Helper()
+	clitest.Wait(s.t, strconv.Itoa(n)+" lines in "+name, func() bool { return len(s.lines(name)) >= n })
+	return s.lines(name)
+}
+
 func TestHangup(t *testing.T) {
 	t.Run("window closed", func(t *testing.T) {
 		s := newStage(t, clitest.Bin(t))

@@ -103,7 +103,7 @@ func (s *supervisor) spawnFailed(err error) {
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		code = exitcode.NotFound
-	case errors.Is(err, fs.ErrPermission), isExecFormat(err):
+	case errors.Is(err, fs.ErrPermission), isNoProgram(err):
 		code = exitcode.CannotExec
 	}
 	s.emit(journal.Event{Type: journal.NotExecuted, Code: &code, Message: err.Error()})

@@ -5,6 +5,7 @@ package supervisor
 import (
 	"errors"
 	"os"
+	"slices"
 	"syscall"
 
 	"ductor/cmd/ductor-supervise/internal/tree"
@@ -13,4 +14,8 @@ import (
 // statusNumber is what the child calls the descriptor.
 func statusNumber(*os.File) int { return tree.StatusFD }
 
-func isExecFormat(err error) bool { return errors.Is(err, syscall.ENOEXEC) }
+// isNoProgram: what the path leads to can never be executed.
+func isNoProgram(err error) bool {
+	return slices.ContainsFunc([]error{syscall.ENOEXEC, syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP},
+		func(no error) bool { return errors.Is(err, no) })
+}

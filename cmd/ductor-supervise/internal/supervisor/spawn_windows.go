@@ -10,4 +10,4 @@ import (
 // statusNumber is the handle itself, which the child inherits.
 func statusNumber(f *os.File) int { return int(f.Fd()) }
 
-func isExecFormat(err error) bool { return errors.Is(err, windows.ERROR_BAD_EXE_FORMAT) }
+func isNoProgram(err error) bool { return errors.Is(err, windows.ERROR_BAD_EXE_FORMAT) }

@@ -55,12 +55,13 @@ type adopter struct {
 	// that wiped its environment is recognised all the same.
 	allOurs  bool
 	hopeless map[int]bool // may not be signalled
+	ours     map[int]bool // belong to the tree: one that is about to end has no environment any more
 }
 
 func (a *adopter) init(opt Options) {
 	a.opt = opt
 	a.changed = make(chan os.Signal, 1)
-	a.hopeless = map[int]bool{}
+	a.hopeless, a.ours = map[int]bool{}, map[int]bool{}
 	a.before = children()
 	a.allOurs = len(a.before) == 0 && os.Getpid() != 1
 	if opt.LeaderOnly {
@@ -79,25 +80,32 @@ func (a *adopter) Changed() <-chan os.Signal { return a.changed }
 func (a *adopter) Reap(leader int) {
 	for _, pid := range children() {
 		if pid != leader && !slices.Contains(a.before, pid) {
-			reap(pid)
+			a.reap(pid)
 		}
 	}
 }
 
-// reap reports whether the child was a zombie, and no longer is.
-func reap(pid int) bool {
+// reap reports whether the child was a zombie, and no longer is. What is known
+// of its PID ends with it.
+func (a *adopter) reap(pid int) bool {
 	got, err := unix.Wait4(pid, nil, unix.WNOHANG, nil)
-	return err == nil && got == pid
+	if err != nil || got != pid {
+		return false
+	}
+	delete(a.hopeless, pid)
+	delete(a.ours, pid)
+	return true
 }
 
 // strays returns the children other than the leader that belong to the tree
 // and live. They stay ours, and their PIDs theirs, until we reap them.
 func (a *adopter) strays(leader int) (pids []int) {
 	for _, pid := range children() {
-		if pid == leader || slices.Contains(a.before, pid) || a.hopeless[pid] || reap(pid) {
+		if pid == leader || slices.Contains(a.before, pid) || a.hopeless[pid] || a.reap(pid) {
 			continue
 		}
-		if a.belongs(pid, leader) {
+		if a.ours[pid] || a.belongs(pid, leader) {
+			a.ours[pid] = true
 			pids = append(pids, pid)
 		}
 	}

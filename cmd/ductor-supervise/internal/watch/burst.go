@@ -8,22 +8,28 @@ import (
 // How long a burst has to be quiet before it counts as over. One saved file
 // is acted on at once; a checkout of a thousand files, whose writer is held up
 // by the disk now and then, is waited for.
-const (
-	quietMin  = 5 * time.Millisecond   // for the first file
-	quietStep = 5 * time.Millisecond   // for each further one
-	quietMax  = 400 * time.Millisecond //
-	// quietHole is for a burst in which a file has vanished or is empty: an
-	// editor that moves the old file away, or truncates it, writes the new one
-	// next, perhaps after an fsync.
-	quietHole = 150 * time.Millisecond
-	// burstMax bounds the wait under a stream of changes that never ends.
-	burstMax = 5 * time.Second
-	// burstFiles bounds the memory; more files than these are only counted.
-	burstFiles = 1000
-)
+var usual = pace{
+	first: 5 * time.Millisecond, step: 5 * time.Millisecond, most: 400 * time.Millisecond,
+	hole: 150 * time.Millisecond, end: 5 * time.Second,
+}
+
+type pace struct {
+	first time.Duration // for the first file
+	step  time.Duration // for each further one
+	most  time.Duration
+	// hole is for a burst in which a file has vanished or is empty: an editor
+	// that moves the old file away, or truncates it, writes the new one next,
+	// perhaps after an fsync.
+	hole time.Duration
+	end  time.Duration // bounds the wait under a stream of changes that never ends
+}
+
+// burstFiles bounds the memory; more files than these are only counted.
+const burstFiles = 1000
 
 // burst is a set of files that changed together.
 type burst struct {
+	pace  pace
 	first string
 	files map[string]bool
 	more  int
@@ -48,11 +54,11 @@ func (b *burst) add(path string, now time.Time) {
 
 // due is when the burst should be looked at.
 func (b *burst) due() time.Time {
-	quiet := min(quietMin+time.Duration(len(b.files)-1)*quietStep, quietMax)
+	quiet := min(b.pace.first+time.Duration(len(b.files)-1)*b.pace.step, b.pace.most)
 	if b.hole {
-		quiet = max(quiet, quietHole)
+		quiet = max(quiet, b.pace.hole)
 	}
-	if end := b.begun.Add(burstMax); b.last.Add(quiet).After(end) {
+	if end := b.begun.Add(b.pace.end); b.last.Add(quiet).After(end) {
 		return end
 	}
 	return b.last.Add(quiet)
@@ -79,6 +85,6 @@ func (b *burst) settled(now time.Time) bool {
 // take ends the burst.
 func (b *burst) take() Change {
 	c := Change{Path: b.first, Count: len(b.files) + b.more, Last: b.last}
-	*b = burst{}
+	*b = burst{pace: b.pace}
 	return c
 }

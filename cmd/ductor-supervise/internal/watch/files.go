@@ -82,8 +82,8 @@ func (f *Files) listen(w *fsnotify.Watcher) {
 			}
 			if slices.Contains(f.paths, ev.Name) {
 				f.wake()
-			} else if ev.Op.Has(fsnotify.Remove) && f.watches(ev.Name) {
-				f.warn("folder %q was removed; looking for markers each second instead", ev.Name)
+			} else if (ev.Op.Has(fsnotify.Remove) || ev.Op.Has(fsnotify.Rename)) && f.watches(ev.Name) {
+				f.warn("folder %q was removed or renamed; looking for markers each second instead", ev.Name)
 				f.wake()
 				go f.poll()
 				return

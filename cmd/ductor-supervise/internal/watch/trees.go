@@ -21,11 +21,12 @@ type Filter struct {
 }
 
 // defaultIgnore is what changes without anybody having changed a program:
-// version control, caches, dependencies, and the temporaries of editors.
+// version control, caches, dependencies, the temporaries of editors, and the
+// names by which sentinels and markers are taken away.
 var defaultIgnore = []string{
 	".git", ".hg", ".svn", ".jj", "__pycache__", "*.pyc", "node_modules", ".venv", "venv", ".tox",
 	".mypy_cache", ".pytest_cache", ".ruff_cache", ".idea", ".vscode",
-	"4913", "*~", "*.swp", "*.swo", "*.swx", ".#*", "#*#", "*.tmp", "*___jb_tmp___", "*___jb_old___", ".DS_Store",
+	"4913", "*~", "*.swp", "*.swo", "*.swx", ".#*", "#*#", "*.tmp", "*.taken[0-9]*", "*___jb_tmp___", "*___jb_old___", ".DS_Store",
 }
 
 // Check refuses globs that match nothing because they are malformed.
@@ -41,7 +42,7 @@ func (f Filter) Check() error {
 // ignored reports whether the path below a root is on a list, or lies in a
 // folder that is.
 func (f Filter) ignored(root, path string) bool {
-	if slices.ContainsFunc(f.Own, func(own string) bool { return path == own || strings.HasPrefix(path, own+string(filepath.Separator)) }) {
+	if slices.ContainsFunc(f.Own, func(own string) bool { return inside(own, path) }) {
 		return true
 	}
 	rel, err := filepath.Rel(root, path)
@@ -55,6 +56,26 @@ func (f Filter) ignored(root, path string) bool {
 			ok, _ := doublestar.Match(strings.TrimSuffix(g, "/"), rel)
 			return ok || anyName(strings.TrimSuffix(g, "/"), names)
 		})
+}
+
+// inside reports whether path is dir or lies below it.
+func inside(dir, path string) bool {
+	return path == dir || strings.HasPrefix(path, dir+string(filepath.Separator))
+}
+
+// resolved adds what our own paths are without links, as events name them. A
+// file need not be there yet.
+func resolved(own []string) []string {
+	all := slices.Clone(own)
+	for _, path := range own {
+		for dir, rest := path, ""; dir != filepath.Dir(dir); dir, rest = filepath.Dir(dir), filepath.Join(filepath.Base(dir), rest) {
+			if real, err := filepath.EvalSymlinks(dir); err == nil {
+				all = append(all, filepath.Join(real, rest))
+				break
+			}
+		}
+	}
+	return all
 }
 
 func anyName(glob string, names []string) bool {
@@ -90,27 +111,36 @@ type Trees struct {
 // root is a folder to watch. Its parent is watched too, because a folder that
 // is replaced, and a link that is turned elsewhere, tell nothing themselves.
 type root struct {
-	name  string      // as it was given, absolute
-	real  string      // where it leads
-	ident os.FileInfo // nil while it is not there
-	doubt bool        // something happened to it: look again
+	name  string // as it was given, absolute
+	real  string // where it leads, or led while it was there
+	doubt bool   // something happened to it: look again
 }
 
 // NewTrees watches dirs. An error says which limit was met or which folder is
 // not one.
 func NewTrees(dirs []string, filter Filter, warn func(format string, args ...any)) (*Trees, error) {
+	t, err := openTrees(dirs, filter, warn, usual)
+	if err == nil {
+		go t.run()
+	}
+	return t, err
+}
+
+// openTrees watches, but does not listen yet.
+func openTrees(dirs []string, filter Filter, warn func(format string, args ...any), p pace) (*Trees, error) {
+	filter.Own = resolved(filter.Own)
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, Explain(err)
 	}
-	t := &Trees{dirs: map[string]bool{}, filter: filter, w: w, warn: warn, changes: make(chan Change), done: make(chan struct{})}
+	t := &Trees{dirs: map[string]bool{}, filter: filter, w: w, warn: warn,
+		changes: make(chan Change), done: make(chan struct{}), burst: burst{pace: p}}
 	for _, dir := range dirs {
 		if err := t.addRoot(dir); err != nil {
 			w.Close()
 			return nil, err
 		}
 	}
-	go t.run()
 	return t, nil
 }
 
@@ -129,7 +159,7 @@ func (t *Trees) addRoot(dir string) error {
 	if err := r.find(); err != nil {
 		return fmt.Errorf("watch %q: %w", dir, err)
 	}
-	if _, err := t.add(r, r.real, false); err != nil {
+	if err := t.add(r, r.real, false); err != nil {
 		return fmt.Errorf("watch %q: %w", dir, Explain(err))
 	}
 	for _, d := range []string{filepath.Dir(r.name), filepath.Dir(r.real)} {
@@ -141,24 +171,27 @@ func (t *Trees) addRoot(dir string) error {
 	return nil
 }
 
-// find resolves the root anew.
-func (r *root) find() (err error) {
-	if r.real, err = filepath.EvalSymlinks(r.name); err != nil {
+// find resolves the root anew, or leaves it as it was.
+func (r *root) find() error {
+	real, err := filepath.EvalSymlinks(r.name)
+	if err != nil {
 		return err
 	}
-	if r.ident, err = os.Stat(r.real); err != nil {
+	info, err := os.Stat(real)
+	if err != nil {
 		return err
 	}
-	if !r.ident.IsDir() {
+	if !info.IsDir() {
 		return fmt.Errorf("is not a folder")
 	}
+	r.real = real
 	return nil
 }
 
 // add watches dir and all folders below it, and with note lets the files in
 // them count as changed: a file that was made before its folder was watched
 // told nobody. It returns the first error, having gone on with the rest.
-func (t *Trees) add(r root, dir string, note bool) (count int, first error) {
+func (t *Trees) add(r root, dir string, note bool) (first error) {
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil: // gone again, or not ours to read
@@ -168,8 +201,9 @@ func (t *Trees) add(r root, dir string, note bool) (count int, first error) {
 				return filepath.SkipDir
 			}
 		case d.IsDir():
-			count++
-			t.dirs[path] = t.dirs[path]
+			if _, known := t.dirs[path]; !known {
+				t.dirs[path] = false
+			}
 			if err := t.w.Add(path); err != nil && !os.IsNotExist(err) && first == nil {
 				first = err
 			}
@@ -184,7 +218,7 @@ func (t *Trees) add(r root, dir string, note bool) (count int, first error) {
 	if first == nil {
 		first = err
 	}
-	return count, first
+	return first
 }
 
 // run collects events into bursts. It is the only goroutine that touches the
@@ -214,10 +248,11 @@ func (t *Trees) run() {
 			t.rescan()
 		case <-lost.C:
 		case <-timer.C:
-			if t.burst.active() && t.burst.settled(time.Now()) {
-				select {
-				case t.changes <- t.burst.take():
-				case <-t.done:
+			select { // what is known already comes first, since it may prolong the burst
+			case ev := <-t.w.Events:
+				t.see(ev)
+			default:
+				if !t.deliver() {
 					return
 				}
 			}
@@ -230,60 +265,84 @@ func (t *Trees) run() {
 	}
 }
 
+// deliver hands over a burst that is over, and reports false when nobody
+// listens any more.
+func (t *Trees) deliver() bool {
+	if !t.burst.active() || !t.burst.settled(time.Now()) {
+		return true
+	}
+	select {
+	case t.changes <- t.burst.take():
+		return true
+	case <-t.done:
+		return false
+	}
+}
+
 // see judges one event.
 func (t *Trees) see(ev fsnotify.Event) {
+	if ev.Op == fsnotify.Chmod || ev.Name == "" { // also indexers and backups
+		return
+	}
 	for i := range t.roots {
 		r := &t.roots[i]
-		if ev.Name == r.name || ev.Name == r.real {
+		switch {
+		case inside(ev.Name, r.name) || inside(ev.Name, r.real):
 			r.doubt = true
-			continue
-		}
-		if !strings.HasPrefix(ev.Name, r.real+string(filepath.Separator)) || t.filter.ignored(r.real, ev.Name) {
-			continue
-		}
-		if ev.Op == fsnotify.Chmod { // also indexers and backups
-			continue
-		}
-		info, err := os.Lstat(ev.Name)
-		if err == nil && info.IsDir() {
-			if ev.Op.Has(fsnotify.Create) {
-				t.addLate(*r, ev.Name)
-			}
-			continue
-		}
-		if _, wasDir := t.dirs[ev.Name]; err != nil && wasDir {
-			t.forget(ev.Name)
-		} else if t.filter.wanted(ev.Name) {
-			t.dirs[filepath.Dir(ev.Name)] = true
-			t.burst.add(ev.Name, time.Now())
+		case inside(r.real, ev.Name) && !t.filter.ignored(r.real, ev.Name):
+			t.judge(*r, ev)
 		}
 	}
 }
 
-// forget drops a folder that was removed or moved away, which is a change if
-// there were wanted files in it: a move tells of the folder alone.
-func (t *Trees) forget(dir string) {
-	changed := false
+// judge takes an event of something below a root.
+func (t *Trees) judge(r root, ev fsnotify.Event) {
+	info, err := os.Lstat(ev.Name)
+	isDir := err == nil && info.IsDir()
+	_, wasDir := t.dirs[ev.Name]
+	moved := ev.Op.Has(fsnotify.Rename)
+	switch {
+	case wasDir && (!isDir || moved):
+		// A move ends the watch, even if by now the folder, or another of that
+		// name, is there again.
+		if t.forget(ev.Name) {
+			t.burst.add(ev.Name, time.Now())
+		}
+		if isDir {
+			t.addLate(r, ev.Name)
+		}
+	case isDir && ev.Op.Has(fsnotify.Create):
+		t.addLate(r, ev.Name)
+	case !isDir && t.filter.wanted(ev.Name):
+		t.dirs[filepath.Dir(ev.Name)] = true
+		t.burst.add(ev.Name, time.Now())
+	}
+}
+
+// forget drops a folder that was removed or moved away, and reports whether
+// there were wanted files in it: that is a change, of which a move tells by the
+// folder alone.
+func (t *Trees) forget(dir string) (changed bool) {
 	for d, held := range t.dirs {
-		if d == dir || strings.HasPrefix(d, dir+string(filepath.Separator)) {
+		if inside(dir, d) {
 			changed = changed || held
 			delete(t.dirs, d)
 			_ = t.w.Remove(d) // a moved folder is still watched, under its old name
 		}
 	}
-	if changed {
-		t.burst.add(dir, time.Now())
-	}
+	return changed
 }
 
 func (t *Trees) addLate(r root, dir string) {
-	if _, err := t.add(r, dir, true); err != nil {
+	if err := t.add(r, dir, true); err != nil {
 		t.warn("watch %q: %v; changes in it will not be noticed", dir, Explain(err))
 	}
 }
 
 // checkRoots looks again at roots that something happened to, and reports
-// whether all are there. One that was replaced is watched anew, as a change.
+// whether all are there. Those that are count as replaced, even if the same
+// folder has come back: a move ends its watch, and what was written meanwhile
+// told nobody.
 func (t *Trees) checkRoots() bool {
 	ok := true
 	for i := range t.roots {
@@ -291,15 +350,15 @@ func (t *Trees) checkRoots() bool {
 		if !r.doubt {
 			continue
 		}
-		before := *r
-		if err := r.find(); err != nil {
-			r.ident, ok = nil, false
+		t.forget(r.real)
+		if r.find() != nil {
+			ok = false
 			continue
 		}
 		r.doubt = false
-		if before.ident == nil || before.real != r.real || !os.SameFile(before.ident, r.ident) {
-			t.addLate(*r, r.real)
-			_ = t.w.Add(filepath.Dir(r.real))
+		t.addLate(*r, r.real)
+		for _, d := range []string{filepath.Dir(r.name), filepath.Dir(r.real)} {
+			_ = t.w.Add(d)
 		}
 	}
 	return ok
