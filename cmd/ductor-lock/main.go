@@ -4,9 +4,15 @@ package main
 import (
 	"io"
 	"os"
+	"runtime"
 
 	"ductor/internal/common/cli"
 )
+
+// The parent-death signal that a supervisor asked for belongs to the first
+// thread; an exec by another one would lose it, and the bot would outlive a
+// killed supervisor.
+func init() { runtime.LockOSThread() }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 

@@ -59,6 +59,7 @@ func (a *arena) start(args ...string) *contender {
 		_ = c.cmd.Wait()
 		close(c.done)
 	}()
+	a.t.Cleanup(func() { c.kill(); <-c.done })
 	return c
 }
 
@@ -254,7 +255,6 @@ func TestKillExistingCrowd(t *testing.T) {
 	if winner == nil {
 		t.Fatal("nobody survived")
 	}
-	defer winner.kill()
 	a.noTwins()
 	for _, c := range cs {
 		if c != winner && c.code() != 128+int(syscall.SIGTERM) {
@@ -271,7 +271,6 @@ func TestKillExistingCrowd(t *testing.T) {
 func (a *arena) bystander(name string) *contender {
 	a.t.Helper()
 	c := a.start("fakebot", "on", "TERM", "7", "on", "USR1", "8", "pid", name, "wait")
-	a.t.Cleanup(func() { c.kill(); <-c.done })
 	clitest.Wait(a.t, "the bystander is ready", func() bool { _, err := os.Stat(a.path(name)); return err == nil })
 	return c
 }
@@ -310,7 +309,6 @@ func TestStaleSupervisorIsNoTarget(t *testing.T) {
 	a := newArena(t)
 	innocent := a.bystander("innocent")
 	bot := a.start("ductor-lock", "run", "x.pid", "fakebot", "on", "TERM", "7", "on", "USR1", "8", "pid", "ready", "wait")
-	defer bot.kill()
 	a.settle([]*contender{bot})
 	rec, err := os.ReadFile(a.path("x.pid.json"))
 	if err != nil {
@@ -330,11 +328,9 @@ func TestStaleSupervisorIsNoTarget(t *testing.T) {
 func TestForgedRecordIsNoTarget(t *testing.T) {
 	a := newArena(t)
 	other := a.start("ductor-lock", "run", "y.pid", "fakebot", "on", "TERM", "7", "on", "USR1", "8", "pid", "ready", "wait")
-	defer other.kill()
 	a.settle([]*contender{other})
 	_ = os.Remove(a.path("ready"))
 	bot := a.start("ductor-lock", "run", "x.pid", "fakebot", "on", "TERM", "7", "on", "USR1", "8", "pid", "ready", "wait")
-	defer bot.kill()
 	a.settle([]*contender{bot})
 	rec, err := os.ReadFile(a.path("y.pid.json"))
 	if err != nil {

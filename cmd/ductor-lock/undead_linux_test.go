@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +20,6 @@ func TestUndeadHolder(t *testing.T) {
 	}
 	a := newArena(t)
 	bot := a.start("ductor-lock", "run", "x.pid", "fakebot", "pid", "ready", "wait")
-	defer bot.kill()
 	a.settle([]*contender{bot})
 	release := holdAtExit(t, bot.pid())
 
@@ -60,7 +60,9 @@ func holdAtExit(t *testing.T, pid int) (release func()) {
 		}
 		t.Fatal(err)
 	}
-	return func() { close(stop); <-done }
+	release = sync.OnceFunc(func() { close(stop); <-done })
+	t.Cleanup(release)
+	return release
 }
 
 // seize attaches without stopping, with PTRACE_O_TRACEEXIT in the same step;

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,6 +35,28 @@ type runGrammar struct {
 	cli.Common
 
 	Run runCmd `cmd:"" help:"Supervise a command in the foreground (the default)."`
+}
+
+// withVerb names the default verb where none is named: in front of "--", behind
+// which everything is a command even if it is called like a verb, and of a
+// word that is no verb.
+func withVerb(args []string) []string {
+	flagFirst := len(args) > 0 && strings.HasPrefix(args[0], "-")
+	switch {
+	case flagFirst && !slices.Contains(args, "--"), len(args) > 0 && isVerb(args[0]):
+		return args
+	}
+	return append([]string{"run"}, args...)
+}
+
+func isVerb(word string) bool {
+	t := reflect.TypeFor[grammar]()
+	for i := range t.NumField() {
+		if _, verb := t.Field(i).Tag.Lookup("cmd"); verb && strings.ToLower(t.Field(i).Name) == word {
+			return true
+		}
+	}
+	return false
 }
 
 func grammarFor(args []string) any {
@@ -108,8 +131,8 @@ type sentinelCmd struct {
 }
 
 type sentinelWriteCmd struct {
-	ChatID  int64  `name:"chat-id" required:"" placeholder:"N" help:"Whom to tell."`
-	Message string `placeholder:"TEXT" help:"What to tell."`
+	ChatID  cli.Number `name:"chat-id" required:"" placeholder:"N" help:"Whom to tell."`
+	Message string     `placeholder:"TEXT" help:"What to tell."`
 }
 
 type sentinelConsumeCmd struct{}

@@ -18,27 +18,25 @@ import (
 	"ductor/internal/common/exitcode"
 )
 
-// parser builds the grammar as main does.
-func parser(t *testing.T) (*kong.Kong, *grammar) {
+// parse parses as main does, by the grammar that main takes for these words.
+func parse(t *testing.T, args ...string) (*runCmd, string, error) {
 	t.Helper()
 	t.Setenv("DUCTOR_HOME", t.TempDir())
-	g := &grammar{}
 	var out bytes.Buffer
+	args = withVerb(args)
+	g := grammarFor(args)
 	k, err := cli.New(&cli.IO{Tool: "ductor-supervise", Out: &out, Err: &out, Getenv: os.Getenv}, description, g)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return k, g
-}
-
-func parse(t *testing.T, args ...string) (*grammar, string, error) {
-	t.Helper()
-	k, g := parser(t)
-	ctx, err := k.Parse(withVerb(args))
+	ctx, err := k.Parse(args)
 	if err != nil {
-		return g, "", err
+		return nil, "", err
 	}
-	return g, ctx.Command(), nil
+	if own, ok := g.(*runGrammar); ok {
+		return &own.Run, ctx.Command(), nil
+	}
+	return &g.(*grammar).Run, ctx.Command(), nil
 }
 
 // runCLI is the whole program, short of the process.
@@ -58,7 +56,10 @@ func verbs(n *kong.Node, path []string, f func(path []string, n *kong.Node)) {
 }
 
 func TestEveryHelpRenders(t *testing.T) {
-	k, _ := parser(t)
+	k, err := cli.New(&cli.IO{Tool: "ductor-supervise", Getenv: os.Getenv}, description, &grammar{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	seen := 0
 	verbs(k.Model.Node, nil, func(path []string, n *kong.Node) {
 		seen++
@@ -111,16 +112,30 @@ func TestMisuseUnderLaunchd(t *testing.T) {
 }
 
 func TestDefaults(t *testing.T) {
-	g, verb, err := parse(t)
+	r, verb, err := parse(t)
 	if err != nil || !strings.HasPrefix(verb, "run") {
 		t.Fatal(verb, err)
 	}
-	r := g.Run
 	want := runCmd{nameFlag: r.nameFlag, StopCode: []code{0}, RestartCode: []code{42}, FatalCode: []code{78},
 		Backoff: backoff{time.Second, 30 * time.Second}, ResetAfter: 10 * time.Second, RestartBudget: rate{5, time.Minute},
 		StopSignal: r.StopSignal, StopTimeout: 10 * time.Second, Tree: "group"}
-	if !reflect.DeepEqual(r, want) || r.Name != "ductor" {
-		t.Errorf("got  %+v\nwant %+v", r, want)
+	if !reflect.DeepEqual(*r, want) || r.Name != "ductor" {
+		t.Errorf("got  %+v\nwant %+v", *r, want)
+	}
+}
+
+// TestBothGrammarsAgree: `run` has one of its own, which must not drift.
+func TestBothGrammarsAgree(t *testing.T) {
+	bare, _, err1 := parse(t, "--stop-code=3", "bot", "x")
+	named, _, err2 := parse(t, "run", "--stop-code=3", "bot", "x")
+	if err1 != nil || err2 != nil || !reflect.DeepEqual(bare, named) {
+		t.Errorf("%v, %v\n%+v\n%+v", err1, err2, bare, named)
+	}
+	_, out, _ := runCLI(t, "run", "--help")
+	for _, flag := range []string{"--version", "--name", "--watch", "--fatal-code"} {
+		if !strings.Contains(out, flag) {
+			t.Errorf("the help of run does not have %s", flag)
+		}
 	}
 }
 
@@ -152,14 +167,14 @@ func TestWhatIsACommand(t *testing.T) {
 		{[]string{"--", "-weird"}, "run", []string{"-weird"}},
 		{[]string{"stop", "--wait"}, "stop", nil},
 	} {
-		g, verb, err := parse(t, tt.args...)
+		r, verb, err := parse(t, tt.args...)
 		if err != nil {
 			t.Errorf("%q: %v", tt.args, err)
 			continue
 		}
 		first, _, _ := strings.Cut(verb, " ")
-		if first != tt.verb || !slices.Equal(g.Run.Command.Words(), tt.want) {
-			t.Errorf("%q: %s %q, want %s %q", tt.args, first, g.Run.Command.Words(), tt.verb, tt.want)
+		if first != tt.verb || !slices.Equal(r.Command.Words(), tt.want) {
+			t.Errorf("%q: %s %q, want %s %q", tt.args, first, r.Command.Words(), tt.verb, tt.want)
 		}
 	}
 }
@@ -203,12 +218,11 @@ func TestLists(t *testing.T) {
 	if err := os.Mkdir(dir+"/a,b", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	g, _, err := parse(t, "--stop-code=0,3", "--stop-code", "4", "--restart-code=42,255", "--fatal-code=", "--watch", dir, "--watch", dir+"/a,b",
+	r, _, err := parse(t, "--stop-code=0,3", "--stop-code", "4", "--restart-code=42,255", "--fatal-code=", "--watch", dir, "--watch", dir+"/a,b",
 		"--ext=py,.toml", "--ext", ".md", "--ignore", "{a,b}/*", "--ignore=x", "--marker=/x,y", "bot")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := g.Run
 	for what, pair := range map[string][2]any{
 		"stop codes":    {ints(r.StopCode), []int{0, 3, 4}},
 		"restart codes": {ints(r.RestartCode), []int{42, 255}},
@@ -227,12 +241,11 @@ func TestLists(t *testing.T) {
 }
 
 func TestValues(t *testing.T) {
-	g, _, err := parse(t, "--backoff=0s:1m30s", "--restart-budget=off", "--max-crashes", "3/1h", "--stop-signal=sigusr2", "--stop-timeout=0s",
+	r, _, err := parse(t, "--backoff=0s:1m30s", "--restart-budget=off", "--max-crashes", "3/1h", "--stop-signal=sigusr2", "--stop-timeout=0s",
 		"--name", "a.B-9_", "--tree=leader", "--chdir", t.TempDir(), "bot")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := g.Run
 	if r.Backoff != (backoff{0, 90 * time.Second}) || r.RestartBudget != (rate{}) || r.MaxCrashes != (rate{3, time.Hour}) || r.Name != "a.B-9_" || r.StopTimeout != 0 {
 		t.Errorf("%+v", r)
 	}

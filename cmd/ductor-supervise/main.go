@@ -4,8 +4,6 @@ package main
 import (
 	"io"
 	"os"
-	"slices"
-	"strings"
 
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
@@ -24,13 +22,4 @@ func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 		return exitcode.OK
 	}
 	return code
-}
-
-// withVerb names the default verb where "--" comes without one, since what
-// follows is a command then, even if it is called like a verb.
-func withVerb(args []string) []string {
-	if i := slices.Index(args, "--"); i == 0 || i > 0 && strings.HasPrefix(args[0], "-") {
-		return append([]string{"run"}, args...)
-	}
-	return args
 }

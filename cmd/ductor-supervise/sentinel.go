@@ -21,7 +21,7 @@ func (c *sentinelWriteCmd) Run(std *cli.IO) error {
 	if err := os.MkdirAll(string(dir), 0o700); err != nil {
 		return cannotCreate(err)
 	}
-	r := sentinel.Restart{ChatID: c.ChatID, Message: c.Message, Timestamp: time.Now().UTC().Truncate(time.Second)}
+	r := sentinel.Restart{ChatID: int64(c.ChatID), Message: c.Message, Timestamp: time.Now().UTC().Truncate(time.Second)}
 	if err := sentinel.WriteRestart(dir.RestartSentinel(), r); err != nil {
 		return cannotCreate(err)
 	}

@@ -185,6 +185,26 @@ func TestInterruptThatWasIgnored(t *testing.T) {
 	s.never("SIGINT")
 }
 
+// TestBotEndsWithItsKilledSupervisor: the kernel keeps the parent-death signal
+// with the thread that asked for it. A launcher that executes the bot on
+// another thread than its first loses it, which happened in two starts of a
+// hundred: hence the many rounds.
+func TestBotEndsWithItsKilledSupervisor(t *testing.T) {
+	rounds := 100
+	if testing.Short() {
+		rounds = 10
+	}
+	s := newStage(t, clitest.Bin(t))
+	for range rounds {
+		_ = os.Remove(s.path("bot"))
+		sup := s.supervise("--", "fakebot", "pid", "bot", "wait")
+		pid, _ := strconv.Atoi(s.waitLines("bot", 1)[0])
+		sup.signal(syscall.SIGKILL)
+		sup.ends(128 + 9)
+		clitest.Wait(t, "the end of bot "+strconv.Itoa(pid), func() bool { return !clitest.Running(pid) })
+	}
+}
+
 // fullPipe returns the writing end of a pipe that is full and never read.
 func fullPipe(t *testing.T) *os.File {
 	t.Helper()

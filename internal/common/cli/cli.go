@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -42,6 +43,25 @@ func (c Command) Words() []string {
 		return c[1:]
 	}
 	return c
+}
+
+// Number is an integer that may be negative. kong would take the "-100" of
+// "--chat-id -100" for a flag.
+type Number int64
+
+// Decode takes the next word whatever it looks like.
+func (n *Number) Decode(ctx *kong.DecodeContext) error {
+	token := ctx.Scan.Pop()
+	if token.IsEOL() {
+		return errors.New("its number is missing")
+	}
+	word := token.String()
+	v, err := strconv.ParseInt(word, 10, 64)
+	if err != nil {
+		return fmt.Errorf("%q is not a number", word)
+	}
+	*n = Number(v)
+	return nil
 }
 
 // exit is what our kong exit hook panics with: kong goes on parsing when the

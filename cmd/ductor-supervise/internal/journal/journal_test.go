@@ -146,7 +146,7 @@ func TestTextSaysWhatAndWhy(t *testing.T) {
 		"stopped what a dead supervisor left behind: PID 7 8":                  {Type: Leftovers, PIDs: []int{7, 8}},
 		"not executed (code 127): no such thing":                               {Type: NotExecuted, Code: ptr(127), Message: "no such thing"},
 		"the bot ended itself with code 0, which means stop":                   {Type: UnrequestedExit, Code: ptr(0)},
-		"3 crashes: giving up":                                                 {Type: GaveUp, Count: 3},
+		"giving up: the limit of crashes is reached (3)":                       {Type: GaveUp, Count: 3},
 		"too many restarts of short runs (marker): this one counts as a crash": {Type: Storm, Reason: "marker"},
 	} {
 		if got := e.Text(); got != want {

@@ -441,6 +441,62 @@ func TestTreesLinkSwapped(t *testing.T) {
 	})
 	w.none(func() { write(t, filepath.Join(old, "pkg/b.py"), "old") })
 	w.wantPath(w.once(func() { w.write("pkg/b.py") }), "pkg/b.py", 1)
+	for _, dir := range w.tr.w.WatchList() { // or each deployment would cost some of the limit
+		if inside(old, dir) {
+			t.Errorf("%s is watched still", dir)
+		}
+	}
+}
+
+// TestTreesMovesSeenLate: when the first event of a move is judged, the folder
+// may be back, or another in its place. The watch of the old one ends all the
+// same.
+func TestTreesMovesSeenLate(t *testing.T) {
+	t.Parallel()
+	for name, move := range map[string]func(w *watched, out string){
+		"folder away and back": func(w *watched, out string) {
+			rename(w.t, w.path("pkg"), out)
+			rename(w.t, out, w.path("pkg"))
+		},
+		"folder swapped": func(w *watched, out string) {
+			withFile(w.t)(mkdir(w.t, out+".new"))
+			rename(w.t, w.path("pkg"), out)
+			rename(w.t, out+".new/pkg", w.path("pkg"))
+		},
+		"root away and back": func(w *watched, out string) {
+			rename(w.t, w.root, out)
+			rename(w.t, out, w.root)
+		},
+		"root swapped": func(w *watched, out string) {
+			withFile(w.t)(mkdir(w.t, out+".new"))
+			rename(w.t, w.root, out)
+			rename(w.t, out+".new", w.root)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := &watched{t: t, root: mkdir(t, realTemp(t), "root")}
+			withFile(t)(w.root)
+			mkdir(t, w.path("pkg/extra")) // the other one has no such folder
+			var err error
+			if w.tr, err = openTrees([]string{w.root}, Filter{}, w.warn.add, patient); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(w.tr.Close)
+			out := filepath.Join(filepath.Dir(w.root), "out")
+			w.once(func() { move(w, out); go w.tr.run() })
+			for _, rel := range []string{"a.py", "pkg/b.py", "pkg/sub/c.py"} {
+				w.wantPath(w.once(func() { w.write(rel) }), rel, 1)
+			}
+			extra, _ := filepath.Glob(filepath.Join(filepath.Dir(w.root), "out", "*", "extra"))
+			more, _ := filepath.Glob(filepath.Join(out, "extra"))
+			w.none(func() {
+				for _, dir := range append(extra, more...) {
+					write(t, filepath.Join(dir, "x.py"), "old")
+				}
+			})
+		})
+	}
 }
 
 func TestTreesSeveralRoots(t *testing.T) {
