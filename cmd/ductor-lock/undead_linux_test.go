@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"ductor/internal/common/clitest"
 )
 
 // TestUndeadHolder: a holder that outlives even a KILL. A process that hangs
@@ -56,7 +58,7 @@ func holdAtExit(t *testing.T, pid int) (release func()) {
 	if err := <-ready; err != nil {
 		close(stop)
 		if errors.Is(err, unix.EPERM) {
-			t.Skip("tracing is not allowed here: ", err)
+			clitest.Lacking(t, "ptrace", "run where tracing is allowed: "+err.Error())
 		}
 		t.Fatal(err)
 	}

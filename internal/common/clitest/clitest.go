@@ -263,15 +263,19 @@ func Need(t T, name string) {
 	if !known {
 		t.Fatal("unknown part " + name)
 	}
-	if p.there() {
-		return
+	if !p.there() {
+		Lacking(t, name, p.how)
 	}
+}
+
+// Lacking is Need for a test that found out itself what is missing.
+func Lacking(t T, name, how string) {
 	required := strings.Split(os.Getenv("DUCTOR_TEST_REQUIRE"), ",")
 	if slices.Contains(required, name) || slices.Contains(required, "all") {
-		t.Fatal("required part is missing: " + name + " (" + p.how + ")")
+		t.Fatal("required part is missing: " + name + " (" + how + ")")
 	}
-	note(name + ": " + p.how)
-	t.Skip("needs " + name + ": " + p.how)
+	note(name + ": " + how)
+	t.Skip("needs " + name + ": " + how)
 }
 
 // note adds a line to the file that `make test` prints at its end.
