@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"ductor/cmd/ductor-supervise/internal/journal"
@@ -189,7 +190,7 @@ func (s *supervisor) openJournal() (closeAll func(), err error) {
 	}
 	sinks := []journal.Sink{func(_ []byte, e journal.Event) {
 		if text := e.Text(); text != "" {
-			fmt.Fprintf(queues[0], line, e.Time.Local().Format(time.DateTime), s.cfg.Name, text)
+			fmt.Fprintf(queues[0], line, e.Time.Local().Format(time.DateTime), s.cfg.Name, oneLine(text))
 		}
 	}}
 	for _, w := range s.cfg.EventSinks {
@@ -210,6 +211,17 @@ func (s *supervisor) openJournal() (closeAll func(), err error) {
 			q.Close(flushLimit)
 		}
 	}, nil
+}
+
+// oneLine keeps a file's name or a command from breaking the log, or from
+// talking to the terminal.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 func (s *supervisor) emit(e journal.Event) { s.journal.Write(e) }
