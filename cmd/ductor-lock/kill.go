@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
@@ -22,10 +21,9 @@ func (c *killCmd) Run(std *cli.IO) error {
 		return err
 	}
 	if !s.Held() {
-		fmt.Fprintf(std.Err, "%s: nobody holds %q\n", std.Tool, c.PIDFile)
-		return exitcode.Status(exitcode.No)
+		return exitcode.Errorf(exitcode.No, "nobody holds %q", c.PIDFile)
 	}
-	lock, _, err := takeOver(std, pidfile, c.KillWait, true)
+	lock, err := takeOver(std, pidfile, c.KillWait, true)
 	if err != nil {
 		return err
 	}

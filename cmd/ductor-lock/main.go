@@ -18,5 +18,6 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	std := &cli.IO{Tool: "ductor-lock", In: stdin, Out: stdout, Err: stderr, Getenv: os.Getenv}
+	std.Misused = func(err error) { misused(args, err) }
 	return cli.Run(std, description, grammarFor(args), args)
 }

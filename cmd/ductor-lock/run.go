@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"ductor/internal/common/cli"
@@ -23,6 +24,9 @@ func (c *runCmd) Run(std *cli.IO) error {
 	report, err := openStatusFD(c.StatusFD)
 	if err != nil {
 		return err
+	}
+	if report != nil {
+		tellSignals(report)
 	}
 	err = c.run(std, report)
 	report.failed(err)
@@ -92,7 +96,7 @@ func executeError(name string, err error) error {
 // acquire returns the lock with the second guard passed.
 func (c *runCmd) acquire(std *cli.IO, pidfile string) (*lockfile.Lock, error) {
 	if c.KillExisting {
-		lock, _, err := takeOver(std, pidfile, c.KillWait, c.RespectPID)
+		lock, err := takeOver(std, pidfile, c.KillWait, c.RespectPID)
 		if errors.Is(err, errOutlived) {
 			return nil, c.held(pidfile)
 		}
@@ -155,8 +159,12 @@ func (c *runCmd) kernelLock(pidfile string, deadline time.Time) (*lockfile.Lock,
 // outlast waits for a holder that the kernel does not know as one.
 func (c *runCmd) outlast(s holder.State, deadline time.Time) bool {
 	id, known := s.Identity()
-	if c.Wait == 0 || !known {
+	if c.Wait == 0 {
 		return false
+	}
+	if !known { // it is about to be gone: look again
+		time.Sleep(10 * time.Millisecond)
+		return c.Wait == forever || time.Now().Before(deadline)
 	}
 	h, err := process.Open(id)
 	if err != nil {
@@ -206,12 +214,27 @@ func newRecord(std *cli.IO, pidfile string, argv []string) (holder.Record, error
 	if err != nil {
 		return holder.Record{}, fmt.Errorf("identify this process: %w", err)
 	}
-	rec := holder.Record{Identity: self, Command: argv, Since: time.Now()}
+	rec := holder.Record{Identity: self, Command: shown(argv), Since: time.Now()}
 	if sup, ok := supervisorOf(std, pidfile); ok {
 		rec.Supervisor = &process.Identity{PID: sup.PID, Start: sup.Start, Boot: sup.Boot, PIDNS: sup.PIDNS}
 		rec.StopTimeoutSeconds = sup.StopTimeoutSeconds
 	}
 	return rec, nil
+}
+
+// maxShown bounds the command in the record, in bytes: a record must stay
+// small enough to be read, and the command in it is for people.
+const maxShown = 64 << 10
+
+// shown is the command, cut off where it is longer than anybody reads.
+func shown(argv []string) []string {
+	size := 0
+	for i, word := range argv {
+		if size += len(word); size > maxShown {
+			return append(slices.Clone(argv[:i]), "…")
+		}
+	}
+	return argv
 }
 
 // supervisorOf returns the record of the supervisor that started us for its

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"os"
+	"strconv"
+	"strings"
 
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
@@ -23,6 +25,26 @@ func openStatusFD(n int) (*statusFD, error) {
 		return nil, exitcode.Errorf(exitcode.Usage, "--status-fd=%d: %w", n, err)
 	}
 	return &statusFD{f}, nil
+}
+
+// misused tells the caller of a command line that could not be read: the
+// descriptor is looked for in the words themselves.
+func misused(args []string, err error) {
+	for i, word := range args {
+		value, ok := strings.CutPrefix(word, "--status-fd=")
+		if word == "--status-fd" && i+1 < len(args) {
+			value, ok = args[i+1], true
+		}
+		if word == "--" {
+			return
+		}
+		if n, nerr := strconv.Atoi(value); ok && nerr == nil {
+			if s, oerr := openStatusFD(n); oerr == nil {
+				s.failed(err)
+			}
+			return
+		}
+	}
 }
 
 // executed tells the caller that the command runs.

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -32,25 +31,25 @@ const (
 var errOutlived = errors.New("not stopped in time")
 
 // takeOver stops whoever holds the lock, one after the other, until it is
-// ours: nothing else counts as success. It also returns how many it stopped.
-func takeOver(std *cli.IO, pidfile string, killWait time.Duration, respectPID bool) (*lockfile.Lock, int, error) {
+// ours: nothing else counts as success.
+func takeOver(std *cli.IO, pidfile string, killWait time.Duration, respectPID bool) (*lockfile.Lock, error) {
 	unknownSince := time.Now()
 	for victims := 0; victims < maxVictims; {
 		lock, s, err := tryGuarded(pidfile, respectPID)
 		if lock != nil || err != nil {
-			return lock, victims, err
+			return lock, err
 		}
 		v, err := choose(s)
-		if errors.Is(err, errNoRecord) && time.Since(unknownSince) < recordGrace {
+		if (errors.Is(err, errNoRecord) || errors.Is(err, errElsewhere)) && time.Since(unknownSince) < recordGrace {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
 		if err != nil {
-			return nil, victims, fmt.Errorf("stop the holder of %q: %w", pidfile, err)
+			return nil, fmt.Errorf("stop the holder of %q: %w", pidfile, err)
 		}
 		stopped, err := v.stop(pidfile, max(killWait, v.patience))
 		if err != nil {
-			return nil, victims, fmt.Errorf("stop the holder of %q: %w", pidfile, err)
+			return nil, fmt.Errorf("stop the holder of %q: %w", pidfile, err)
 		}
 		if stopped {
 			victims++
@@ -60,7 +59,7 @@ func takeOver(std *cli.IO, pidfile string, killWait time.Duration, respectPID bo
 		}
 		unknownSince = time.Now()
 	}
-	return nil, maxVictims, exitcode.Errorf(exitcode.TempFail, "stopped %d holders of %q, and there is always another", maxVictims, pidfile).
+	return nil, exitcode.Errorf(exitcode.TempFail, "stopped %d holders of %q, and there is always another", maxVictims, pidfile).
 		WithHint("stop what starts them")
 }
 
@@ -85,6 +84,10 @@ func tryGuarded(pidfile string, respectPID bool) (*lockfile.Lock, holder.State, 
 // errNoRecord: the lock is held by a process that no record describes (yet).
 var errNoRecord = exitcode.Errorf(exitcode.OSErr, "the kernel names a holder that its record does not describe; nothing was signalled")
 
+// errElsewhere: its PID means nothing here, or the record is an old one from
+// there, and the holder has not written its own yet.
+var errElsewhere = refuse("it runs in another PID namespace (a container?)")
+
 // victim is the process that has to end for the lock to be free.
 type victim struct {
 	id       process.Identity
@@ -99,8 +102,8 @@ func choose(s holder.State) (victim, error) {
 	if s.Evidence == holder.Free { // it went away while we looked
 		return victim{}, nil
 	}
-	if s.Evidence == holder.Kernel && (s.PID == 0 || elsewhere(s)) {
-		return victim{}, refuse("it runs in another PID namespace (a container?)")
+	if s.Evidence == holder.Kernel && lockfile.NamesHolder && (s.PID == 0 || elsewhere(s)) {
+		return victim{}, errElsewhere
 	}
 	id, known := s.Identity()
 	if !known {
@@ -156,7 +159,7 @@ func (v victim) stop(pidfile string, patience time.Duration) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, permission(err)
+		return false, err
 	}
 	defer h.Close()
 	// Asked again now that the process is pinned: between the first question
@@ -165,23 +168,16 @@ func (v victim) stop(pidfile string, patience time.Duration) (bool, error) {
 		return false, err
 	}
 	if err := h.Terminate(); err != nil {
-		return false, permission(err)
+		return false, err
 	}
 	if err := h.Wait(patience); !errors.Is(err, process.ErrTimeout) {
 		return true, err
 	}
 	if err := h.Kill(); err != nil {
-		return false, permission(err)
+		return false, err
 	}
 	if err := h.Wait(killGrace); err != nil {
 		return false, exitcode.Errorf(exitcode.Timeout, "%s: %w", v.text, errOutlived)
 	}
 	return true, nil
-}
-
-func permission(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
-		return exitcode.Errorf(exitcode.NoPerm, "%w", err)
-	}
-	return err
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"io/fs"
 	"time"
 
 	"ductor/cmd/ductor-supervise/internal/journal"
@@ -53,14 +52,6 @@ func waitFor(limit time.Duration, what string, done func() (bool, error)) error 
 			return exitcode.Errorf(exitcode.Timeout, "%s: not within %s", what, limit)
 		}
 	}
-}
-
-// cannotCreate tells a file that we may not write from one that cannot be.
-func cannotCreate(err error) error {
-	if errors.Is(err, fs.ErrPermission) {
-		return exitcode.Errorf(exitcode.NoPerm, "%w", err)
-	}
-	return exitcode.Errorf(exitcode.CantCreat, "%w", err)
 }
 
 // running reports whether a state means that the command runs.

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"time"
 
 	"ductor/cmd/ductor-supervise/internal/journal"
+	"ductor/internal/common/atomicfile"
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
 )
@@ -27,19 +29,28 @@ func (c *eventsCmd) Run(std *cli.IO) error {
 			seen = e.Seq
 			werr = c.print(std, line, e)
 		})
+		if errors.Is(err, atomicfile.ErrNoFile) {
+			return exitcode.Errorf(exitcode.DataErr, "%w", err)
+		}
 		return errors.Join(err, werr)
 	}
 	err = show()
 	if errors.Is(err, fs.ErrNotExist) && !c.Wait {
-		fmt.Fprintf(std.Err, "%s: nothing has happened to %q yet\n", std.Tool, c.Name)
-		return exitcode.Status(exitcode.No)
+		return exitcode.Errorf(exitcode.No, "nothing has happened to %q yet", c.Name)
 	}
+	size := int64(-1)
 	for start := time.Now(); c.Wait && (c.Timeout == 0 || time.Since(start) < c.Timeout); {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		time.Sleep(5 * lookInterval)
-		err = show()
+		// Reading a megabyte ten times a second is for when there is news.
+		if info, serr := os.Stat(run.Events()); serr != nil || info.Size() != size {
+			err = show()
+			if serr == nil {
+				size = info.Size()
+			}
+		}
 	}
 	if c.Wait {
 		return nil

@@ -27,10 +27,10 @@ func (c *markerWriteCmd) Run(std *cli.IO) error {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return cannotCreate(err)
+		return exitcode.File(exitcode.CantCreat, err)
 	}
 	if err := sentinel.WriteMarker(path); err != nil {
-		return cannotCreate(err)
+		return exitcode.File(exitcode.CantCreat, err)
 	}
 	return nil
 }
@@ -43,7 +43,7 @@ func (c *markerConsumeCmd) Run(std *cli.IO) error {
 	}
 	taken, err := sentinel.ConsumeMarker(path)
 	if err != nil {
-		return exitcode.Errorf(exitcode.IOErr, "%w", err)
+		return exitcode.File(exitcode.IOErr, err)
 	}
 	if !taken {
 		return exitcode.Status(exitcode.No)

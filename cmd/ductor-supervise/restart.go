@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+
 	"ductor/cmd/ductor-supervise/internal/journal"
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
@@ -27,17 +29,17 @@ func (c *restartCmd) Run(std *cli.IO) error {
 		return err
 	}
 	if !ok {
-		return noSupervisor(std, c.Name)
+		return noSupervisor(c.Name)
 	}
 	before, _ := journal.ReadStatus(run.Status())
-	if err := sentinel.WriteMarker(run.CtlRestart()); err != nil {
-		return cannotCreate(err)
+	if err := errors.Join(run.Make(), sentinel.WriteMarker(run.CtlRestart())); err != nil {
+		return exitcode.File(exitcode.CantCreat, err)
 	}
 	answer := asked{Name: string(c.Name), SupervisorPID: id.PID}
 	if c.Wait {
 		err = waitFor(c.Timeout, "restart", func() (bool, error) {
 			now, err := journal.ReadStatus(run.Status())
-			if err == nil && running(now) && now.Restarts > before.Restarts {
+			if err == nil && running(now) && now.Child != nil && (before.Child == nil || *now.Child != *before.Child) {
 				answer.PID = now.PID
 				return true, nil
 			}

@@ -108,7 +108,7 @@ func (c *runCmd) openEvents(cfg *supervisor.Config) (func(), error) {
 	}
 	f, err := os.OpenFile(c.Events, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return nil, exitcode.Errorf(exitcode.CantCreat, "--events: %w", err)
+		return nil, exitcode.File(exitcode.CantCreat, fmt.Errorf("--events: %w", err))
 	}
 	if abs, err := filepath.Abs(c.Events); err == nil {
 		cfg.WatchFilter.Own = append(cfg.WatchFilter.Own, abs)
@@ -235,7 +235,6 @@ func pipTarget(line string) string {
 }
 
 // noSupervisor is the well-formed no of restart and stop.
-func noSupervisor(std *cli.IO, name home.Name) error {
-	fmt.Fprintf(std.Err, "%s: no supervisor of %q runs\n", std.Tool, name)
-	return exitcode.Status(exitcode.No)
+func noSupervisor(name home.Name) error {
+	return exitcode.Errorf(exitcode.No, "no supervisor of %q runs", name)
 }

@@ -19,11 +19,11 @@ func (c *sentinelWriteCmd) Run(std *cli.IO) error {
 		return err
 	}
 	if err := os.MkdirAll(string(dir), 0o700); err != nil {
-		return cannotCreate(err)
+		return exitcode.File(exitcode.CantCreat, err)
 	}
 	r := sentinel.Restart{ChatID: int64(c.ChatID), Message: c.Message, Timestamp: time.Now().UTC().Truncate(time.Second)}
 	if err := sentinel.WriteRestart(dir.RestartSentinel(), r); err != nil {
-		return cannotCreate(err)
+		return exitcode.File(exitcode.CantCreat, err)
 	}
 	return nil
 }
@@ -41,7 +41,7 @@ func (*sentinelConsumeCmd) Run(std *cli.IO) error {
 	case errors.Is(err, sentinel.ErrMalformed):
 		return exitcode.Errorf(exitcode.DataErr, "%w", err)
 	case err != nil:
-		return exitcode.Errorf(exitcode.IOErr, "%w", err)
+		return exitcode.File(exitcode.IOErr, err)
 	}
 	return printLine(std, r)
 }

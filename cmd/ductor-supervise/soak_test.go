@@ -56,10 +56,10 @@ func statusField(t *testing.T, pid int, name string) int {
 	return n
 }
 
-// goroutines ends a supervisor by QUIT, which makes it list them.
+// goroutines ends a supervisor by ABRT, which makes the Go runtime list them.
 func goroutines(p *proc) int {
 	p.t.Helper()
-	p.signal(syscall.SIGQUIT)
+	p.signal(syscall.SIGABRT)
 	p.ends(2)
 	return len(regexp.MustCompile(`(?m)^goroutine \d+ .*\[`).FindAllString(p.words(), -1))
 }

@@ -61,10 +61,10 @@ func view(run home.Run, name home.Name) (statusView, error) {
 	}
 	st, err := journal.ReadStatus(run.Status())
 	if errors.Is(err, fs.ErrPermission) {
-		return statusView{}, exitcode.Errorf(exitcode.NoPerm, "%w", err)
+		return statusView{}, err
 	}
 	v := statusView{Status: st, Supervised: alive}
-	if err != nil || alive && st.Supervisor.PID != id.PID { // nothing known, or of one before
+	if err != nil || alive && (st.Supervisor.PID != id.PID || st.Supervisor.Start != id.Start) { // nothing known, or of one before
 		v.Status = journal.Status{State: "down", Command: []string{}}
 		if alive {
 			v.State, v.Supervisor.Identity = "starting", id

@@ -21,18 +21,18 @@ func (c *stopCmd) Run(std *cli.IO) error {
 		return err
 	}
 	if !ok {
-		return noSupervisor(std, c.Name)
+		return noSupervisor(c.Name)
 	}
 	h, err := process.Open(id)
 	if errors.Is(err, process.ErrGone) || errors.Is(err, process.ErrReused) {
-		return noSupervisor(std, c.Name)
+		return noSupervisor(c.Name)
 	}
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	if err := atomicfile.Write(run.CtlStop(), []byte(supervisor.StopText(id)), 0o600); err != nil {
-		return cannotCreate(err)
+	if err := errors.Join(run.Make(), atomicfile.Write(run.CtlStop(), []byte(supervisor.StopText(id)), 0o600)); err != nil {
+		return exitcode.File(exitcode.CantCreat, err)
 	}
 	if c.Wait {
 		if err := h.Wait(c.Timeout); errors.Is(err, process.ErrTimeout) {

@@ -1,4 +1,4 @@
-// Package atomicfile replaces a file in one step.
+// Package atomicfile handles small files that are replaced as a whole.
 package atomicfile
 
 import (
@@ -27,7 +27,7 @@ func WriteSync(path string, data []byte, perm os.FileMode) error {
 
 func write(path string, data []byte, perm os.FileMode, sync bool) error {
 	tmp := tempName(path)
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
+	f, err := create(tmp, perm)
 	if err != nil {
 		return fmt.Errorf("write %q: %w", path, pathless(err))
 	}
@@ -49,6 +49,17 @@ func write(path string, data []byte, perm os.FileMode, sync bool) error {
 		syncDir(filepath.Dir(path))
 	}
 	return nil
+}
+
+// create makes the temporary file, and never follows a link that somebody put
+// in its place. What has its name is of a process that had our PID, and died.
+func create(tmp string, perm os.FileMode) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	f, err := os.OpenFile(tmp, flags, perm)
+	if errors.Is(err, fs.ErrExist) && os.Remove(tmp) == nil {
+		f, err = os.OpenFile(tmp, flags, perm)
+	}
+	return f, err
 }
 
 // writes counts the writes of this process: its PID alone would let two

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// nonblock: a pipe cannot stand in place of a file here.
+const nonblock = 0
+
 // rename tries for a second: a reader, a virus scanner or an indexer that has
 // the target open makes MoveFileEx fail with a sharing violation, which passes.
 func rename(from, to string) error {

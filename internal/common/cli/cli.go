@@ -26,6 +26,8 @@ type IO struct {
 	Out    io.Writer
 	Err    io.Writer
 	Getenv func(string) string
+	// Misused, if any, is told of a wrong command line besides the user.
+	Misused func(error)
 }
 
 // Common is embedded in every grammar.
@@ -115,13 +117,17 @@ func version(std *IO) string { return std.Tool + " " + buildinfo.Version() }
 // misuse reports a wrong command line: one line and where to look, never the
 // whole usage.
 func misuse(std *IO, err error, json bool) int {
-	var own *exitcode.Error
-	if errors.As(err, &own) {
-		Fail(std, own, json)
-		return own.Code
+	var e *exitcode.Error
+	if !errors.As(err, &e) {
+		e = exitcode.Errorf(exitcode.Usage, "%w", err)
 	}
-	e := exitcode.Errorf(exitcode.Usage, "%w", err)
+	if std.Misused != nil {
+		std.Misused(e)
+	}
 	Fail(std, e, json)
+	if e.Code != exitcode.Usage {
+		return e.Code
+	}
 	if !json {
 		fmt.Fprintf(std.Err, "Try '%s --help'.\n", std.Tool)
 	}
@@ -166,7 +172,11 @@ func Fail(std *IO, err error, json bool) {
 			return
 		}
 	}
-	fmt.Fprintf(std.Err, "%s: error: %s\n", std.Tool, oneLine(err.Error()))
+	word := "error: "
+	if exitcode.Of(err) == exitcode.No { // an answer, and no failure
+		word = ""
+	}
+	fmt.Fprintf(std.Err, "%s: %s%s\n", std.Tool, word, oneLine(err.Error()))
 	var e *exitcode.Error
 	if errors.As(err, &e) && e.Hint != "" {
 		Hint(std, "%s", e.Hint)

@@ -8,6 +8,7 @@ package exitcode
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // The codes of ductor(7). 128+n means that a command died of signal n.
@@ -91,8 +92,17 @@ func (e *Error) WithID(id string) *Error {
 	return e
 }
 
-// Of returns the code of err: 0 for nil, its own if it carries one, else OSErr,
-// because an error that nobody classified comes from a system call.
+// File classifies why a file could not be had: NoPerm if it is forbidden, else
+// the code given.
+func File(code int, err error) *Error {
+	if errors.Is(err, fs.ErrPermission) {
+		code = NoPerm
+	}
+	return Errorf(code, "%w", err)
+}
+
+// Of returns the code of err: 0 for nil, its own if it carries one, else NoPerm
+// or OSErr, because an error that nobody classified comes from a system call.
 func Of(err error) int {
 	if err == nil {
 		return OK
@@ -101,7 +111,7 @@ func Of(err error) int {
 	if errors.As(err, &coded) {
 		return coded.ExitCode()
 	}
-	return OSErr
+	return File(OSErr, err).Code
 }
 
 // Status is a plain exit code without a message: the answer was printed

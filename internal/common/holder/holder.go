@@ -100,7 +100,7 @@ func Guard(pidfile string, respectPID bool) (State, error) {
 			return State{Evidence: Lost, PID: id.PID, Label: labelOf(pidfile, id.PID), Record: &rec, Written: &rec}, nil
 		}
 	} else if errors.Is(err, fs.ErrPermission) {
-		return State{}, exitcode.Errorf(exitcode.NoPerm, "%w", err)
+		return State{}, err
 	}
 	pid, written, err := readPID(pidfile)
 	switch {
@@ -109,10 +109,8 @@ func Guard(pidfile string, respectPID bool) (State, error) {
 	case errors.Is(err, ErrGarbage):
 		free.Label = GarbageLabel
 		return free, nil
-	case errors.Is(err, fs.ErrPermission):
-		return State{}, exitcode.Errorf(exitcode.NoPerm, "%w", err)
 	case err != nil:
-		return State{}, exitcode.Errorf(exitcode.IOErr, "%w", err)
+		return State{}, exitcode.File(exitcode.IOErr, err)
 	}
 	free.Label = StaleLabel
 	ours := free.Written != nil && free.Written.PID == pid

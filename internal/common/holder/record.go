@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -70,7 +69,7 @@ func Remove(pidfile string) error {
 	var errs error
 	for _, p := range []string{pidfile, recordPath(pidfile)} {
 		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = errors.Join(errs, exitcode.Errorf(exitcode.IOErr, "remove the label: %w", err))
+			errs = errors.Join(errs, exitcode.File(exitcode.IOErr, fmt.Errorf("remove the label: %w", err)))
 		}
 	}
 	return errs
@@ -81,7 +80,7 @@ func recordPath(pidfile string) string { return pidfile + ".json" }
 // ReadRecord reads X.json. Absent is fs.ErrNotExist; torn, huge or foreign
 // content is an error too, and means that nothing is known.
 func ReadRecord(pidfile string) (Record, error) {
-	data, err := readSmall(recordPath(pidfile), maxRecord)
+	data, err := atomicfile.Read(recordPath(pidfile), maxRecord)
 	if err != nil {
 		return Record{}, err
 	}
@@ -109,7 +108,10 @@ func readPID(pidfile string) (int, time.Time, error) {
 	if err != nil {
 		return 0, time.Time{}, err
 	}
-	data, err := readSmall(pidfile, 64)
+	data, err := atomicfile.Read(pidfile, 64)
+	if errors.Is(err, atomicfile.ErrNoFile) {
+		return 0, info.ModTime(), ErrGarbage
+	}
 	if err != nil {
 		return 0, info.ModTime(), err
 	}
@@ -125,20 +127,4 @@ func ParsePID(data []byte) (int, error) {
 		return 0, ErrGarbage
 	}
 	return int(pid), nil
-}
-
-// readSmall reads a regular file of at most limit bytes; a larger one is
-// garbage, and is not read further.
-func readSmall(path string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|lockfile.Nonblock, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, ErrGarbage
-	}
-	return io.ReadAll(io.LimitReader(f, limit))
 }

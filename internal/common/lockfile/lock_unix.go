@@ -15,12 +15,12 @@ import (
 // would close the lock.
 const lowestFD = 48
 
-// Nonblock keeps a pipe in place of a label or a lock from hanging its reader.
-const Nonblock = syscall.O_NONBLOCK
+// nonblock keeps a pipe in place of the lock file from hanging us.
+const nonblock = syscall.O_NONBLOCK
 
 func openLock(path string) (*os.File, error) {
 	// O_RDWR, because NFS refuses an exclusive lock on a file opened otherwise.
-	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_CREAT|syscall.O_CLOEXEC|syscall.O_NOFOLLOW|Nonblock, 0o600)
+	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_CREAT|syscall.O_CLOEXEC|syscall.O_NOFOLLOW|nonblock, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ const NamesHolder = true
 // holder lives in a PID namespace that we cannot see into. It creates nothing.
 // Never call it while holding the same lock: its close would drop it.
 func Holder(pidfile string) (pid int, held bool, err error) {
-	fd, err := syscall.Open(Path(pidfile), syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NOFOLLOW|Nonblock, 0)
+	fd, err := syscall.Open(Path(pidfile), syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NOFOLLOW|nonblock, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, false, nil
 	}

@@ -12,9 +12,6 @@ import (
 // mandatory: locked content could not be read.
 const offsetHigh, offsetLow = 0x7fffffff, 0xfffffffe
 
-// Nonblock: a pipe cannot stand in place of a label here.
-const Nonblock = 0
-
 func openLock(path string) (*os.File, error) {
 	p, err := windows.UTF16PtrFromString(path)
 	if err != nil {

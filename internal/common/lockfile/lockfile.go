@@ -115,11 +115,7 @@ func (l *Lock) Close() error { return l.f.Close() }
 
 // createError classifies why a file cannot be had.
 func createError(path string, err error) error {
-	code := exitcode.CantCreat
-	if errors.Is(err, fs.ErrPermission) {
-		code = exitcode.NoPerm
-	}
-	return exitcode.Errorf(code, "open %q: %w", path, pathless(err))
+	return exitcode.File(exitcode.CantCreat, fmt.Errorf("open %q: %w", path, pathless(err)))
 }
 
 // pathless drops the path that os errors repeat.

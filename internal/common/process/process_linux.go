@@ -120,7 +120,7 @@ func openHandle(pid int) (handle, error) {
 	switch {
 	case err == nil:
 		return handle(fd), nil
-	case errors.Is(err, unix.ENOSYS):
+	case errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EPERM): // EPERM: an old container's seccomp filter
 		return -1, nil
 	case errors.Is(err, unix.ESRCH), errors.Is(err, unix.EINVAL):
 		return -1, ErrGone

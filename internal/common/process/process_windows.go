@@ -86,7 +86,7 @@ func openHandle(pid int) (handle, error) {
 }
 
 func (h handle) wait(id Identity, d time.Duration) error {
-	ev, err := windows.WaitForSingleObject(windows.Handle(h), uint32(d.Milliseconds()))
+	ev, err := windows.WaitForSingleObject(windows.Handle(h), uint32(max(d, 0).Milliseconds()))
 	switch {
 	case err != nil:
 		return fmt.Errorf("wait for process %d: %w", id.PID, err)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"strconv"
@@ -100,14 +99,23 @@ func WriteMarker(path string) error {
 // ConsumeMarker reports whether this caller, of all that tried, took the
 // marker away: that one restarts the bot.
 func ConsumeMarker(path string) (bool, error) {
-	taken, err := take(path)
+	_, taken, err := ConsumeText(path)
+	return taken, err
+}
+
+// ConsumeText is ConsumeMarker for a request with content, which is empty when
+// it cannot be read. It is read after it was taken: what is there before may
+// be another one.
+func ConsumeText(path string) (text string, taken bool, err error) {
+	name, err := take(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return "", false, nil
 	}
 	if err != nil {
-		return false, err
+		return "", false, err
 	}
-	return true, os.Remove(taken)
+	data, _ := atomicfile.Read(name, MaxSize)
+	return string(data), true, os.Remove(name)
 }
 
 // take renames path to a name of our own: rename is the step that only one
@@ -126,21 +134,12 @@ func take(path string) (string, error) {
 }
 
 func read(path string) (Restart, error) {
-	// A link may lead to a pipe, and to open that would wait for a writer.
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return Restart{}, fmt.Errorf("%w: not a file", ErrMalformed)
+	data, err := atomicfile.Read(path, MaxSize)
+	if errors.Is(err, atomicfile.ErrNoFile) {
+		return Restart{}, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	f, err := os.Open(path)
 	if err != nil {
 		return Restart{}, fmt.Errorf("read sentinel: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
-	if err != nil {
-		return Restart{}, fmt.Errorf("read sentinel: %w", err)
-	}
-	if len(data) > MaxSize {
-		return Restart{}, fmt.Errorf("%w: more than %d bytes", ErrMalformed, MaxSize)
 	}
 	return ParseRestart(data)
 }

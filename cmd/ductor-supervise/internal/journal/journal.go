@@ -11,6 +11,7 @@ import (
 	"os"
 	"time"
 
+	"ductor/internal/common/atomicfile"
 	"ductor/internal/common/jsonout"
 )
 
@@ -33,6 +34,9 @@ type Sink func(line []byte, e Event)
 
 // Open continues the events of path.
 func Open(path string, sinks ...Sink) (*Journal, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		return nil, fmt.Errorf("open events %q: %w", path, atomicfile.ErrNoFile)
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open events: %w", err)
@@ -52,7 +56,7 @@ func Open(path string, sinks ...Sink) (*Journal, error) {
 // endLine ends a line that was torn when its writer was killed, which would
 // swallow the next one.
 func (j *Journal) endLine() {
-	f, err := os.Open(j.path)
+	f, err := atomicfile.Open(j.path)
 	if err != nil || j.size == 0 {
 		return
 	}
@@ -126,11 +130,11 @@ func (j *Journal) Close() error { return j.file.Close() }
 func Each(path string, f func(line []byte, e Event)) error {
 	// The newer file is opened first: if it is rotated in between, it is met
 	// twice and read once; the other order would lose it.
-	newer, err := os.Open(path)
+	newer, err := atomicfile.Open(path)
 	if err == nil {
 		defer newer.Close()
 	}
-	older, olderErr := os.Open(path + ".1")
+	older, olderErr := atomicfile.Open(path + ".1")
 	if olderErr == nil {
 		defer older.Close()
 		if err != nil || !sameFile(older, newer) {
@@ -199,7 +203,7 @@ func ParseEvent(line []byte) (Event, error) {
 // lastSeq reads the number of the last whole line, from the end of the file
 // if there is one.
 func lastSeq(path string) (seq int64) {
-	f, err := os.Open(path)
+	f, err := atomicfile.Open(path)
 	if err != nil {
 		return 0
 	}

@@ -5,8 +5,6 @@ package journal
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"ductor/internal/common/atomicfile"
@@ -60,12 +58,7 @@ func WriteStatus(path string, s Status) error {
 // ReadStatus reads status.json. Absence is fs.ErrNotExist; torn or foreign
 // content is an error as well, and means that nothing is known.
 func ReadStatus(path string) (Status, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Status{}, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxStatus))
+	data, err := atomicfile.Read(path, maxStatus)
 	if err != nil {
 		return Status{}, err
 	}

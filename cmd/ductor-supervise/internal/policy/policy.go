@@ -61,16 +61,17 @@ const (
 type State struct {
 	Phase     Phase
 	Intent    Intent
-	Cause     Cause     // of the intent, or of the next start
-	Exit      *Exit     // how the leader ended, while its tree is cleaned up
-	StartedAt time.Time // of the current or last run
-	EndedAt   time.Time // of its leader: the time that its tree took after that makes no long run
-	Executed  bool      // some run was executed: the first start is over
-	Killed    bool      // KILL was sent to this run's tree
-	Deadline  time.Time // of the stop timeout or of the back-off; zero when there is none
-	Crashes   int       // consecutive short runs
-	Restarts  int       // starts after the first
-	ShortRuns []time.Time
+	Cause     Cause       // of the intent, or of the next start
+	Exit      *Exit       // how the leader ended, while its tree is cleaned up
+	StartedAt time.Time   // of the current or last run
+	EndedAt   time.Time   // of its leader: the time that its tree took after that makes no long run
+	Executed  bool        // some run was executed: the first start is over
+	Killed    bool        // KILL was sent to this run's tree
+	Deadline  time.Time   // of the stop timeout or of the back-off; zero when there is none
+	Crashes   int         // consecutive short runs
+	Restarts  int         // starts after the first
+	ShortRuns []time.Time // that asked for a restart, within the budget's window
+	Storming  bool        // they were too many, and no long run has come since
 	CrashedAt []time.Time
 	Code      int // the supervisor's exit code, in Down and Fatal
 }
@@ -249,7 +250,10 @@ func restart(c Config, s State, e Restart, now time.Time) (State, []Action, []No
 	note := []Note{{Type: "restart_request", Cause: e.Cause}}
 	switch s.Phase {
 	case Backoff:
-		s.Crashes = 0
+		if s.overBudget(c, e.Cause, now) { // the start that back-off leads to is the answer
+			return s, nil, []Note{{Type: "storm", Cause: e.Cause}}
+		}
+		s.forgive()
 		next, actions, _ := spawn(s, e.Cause, now)
 		return next, actions, note
 	case Starting, Up:
@@ -303,25 +307,46 @@ func ended(c Config, s State, now time.Time) (State, []Action, []Note) {
 // code, a marker) have a budget of short runs: a /restart that is delivered
 // again after each start must not become a fork storm.
 func again(c Config, s State, cause Cause, now time.Time) (State, []Action, []Note) {
-	selfMade := cause == CauseCode || cause == CauseMarker
-	if selfMade && c.Budget.N > 0 && s.EndedAt.Sub(s.StartedAt) < c.ResetAfter {
-		s.ShortRuns = append(within(s.ShortRuns, c.Budget.Per, now), now)
-		s.ShortRuns = s.ShortRuns[max(0, len(s.ShortRuns)-c.Budget.N-1):]
-		if len(s.ShortRuns) > c.Budget.N {
-			next, actions, notes := crashed(c, s, now)
-			return next, actions, append([]Note{{Type: "storm", Cause: cause}}, notes...)
-		}
+	if s.overBudget(c, cause, now) {
+		next, actions, notes := crashed(c, s, now)
+		return next, actions, append([]Note{{Type: "storm", Cause: cause}}, notes...)
 	}
-	s.Crashes = 0
+	if s.ranLong(c) {
+		s.Storming = false
+	}
+	s.forgive()
 	return spawn(s, cause, now)
+}
+
+func (s *State) ranLong(c Config) bool { return s.EndedAt.Sub(s.StartedAt) >= c.ResetAfter }
+
+// overBudget counts a request that the bot can make itself after a short run.
+func (s *State) overBudget(c Config, cause Cause, now time.Time) bool {
+	selfMade := cause == CauseCode || cause == CauseMarker
+	if !selfMade || c.Budget.N == 0 || s.ranLong(c) {
+		return false
+	}
+	s.ShortRuns = append(within(s.ShortRuns, c.Budget.Per, now), now)
+	s.ShortRuns = s.ShortRuns[max(0, len(s.ShortRuns)-c.Budget.N-1):]
+	over := len(s.ShortRuns) > c.Budget.N
+	s.Storming = s.Storming || over
+	return over
+}
+
+// forgive clears the crash count, but not the one that a storm built up: the
+// budget lets a request pass now and then, and the delays would begin anew.
+func (s *State) forgive() {
+	if !s.Storming {
+		s.Crashes = 0
+	}
 }
 
 // crashed backs off for min(MIN·2ⁿ, MAX), n being the consecutive short runs,
 // or gives up.
 func crashed(c Config, s State, now time.Time) (State, []Action, []Note) {
 	s.Crashes++
-	if s.EndedAt.Sub(s.StartedAt) >= c.ResetAfter {
-		s.Crashes = 0
+	if s.ranLong(c) {
+		s.Crashes, s.Storming = 0, false
 	}
 	if c.MaxCrashes.N > 0 {
 		s.CrashedAt = append(within(s.CrashedAt, c.MaxCrashes.Per, now), now)

@@ -634,12 +634,33 @@ func TestBudget(t *testing.T) {
 	})
 }
 
-// TestMarkerInBackoffIsNotCounted: somebody who asks while nothing runs is not
-// the bot.
-func TestMarkerInBackoffIsNotCounted(t *testing.T) {
+// TestMarkerInBackoffIsCounted: it starts the bot at once, but something that
+// writes one after each crash must not take the delay away for ever.
+func TestMarkerInBackoffIsCounted(t *testing.T) {
+	b := begin(t, usual)
+	for range 5 {
+		b.run(time.Second, Exit{Code: 1}).do(Restart{Cause: CauseMarker}).want(Starting, 0)
+	}
+	b.run(time.Second, Exit{Code: 1}).do(Restart{Cause: CauseMarker}).want(Backoff, 0)
+	b.do(Restart{Cause: CauseSignal}).want(Starting, 0) // a person is not counted
+}
+
+// TestStormKeepsItsDelays: the window lets a request pass now and then, and
+// that must not begin the delays anew; a long run does.
+func TestStormKeepsItsDelays(t *testing.T) {
 	b := begin(t, usual)
 	for range 20 {
-		b.run(time.Second, Exit{Code: 1}).do(Restart{Cause: CauseMarker}).want(Starting, 0)
+		b.short(CauseCode)
+		if b.s.Phase == Backoff {
+			b.wait()
+		}
+	}
+	if b.s.Crashes < 5 {
+		t.Errorf("%d crashes are remembered in a storm", b.s.Crashes)
+	}
+	b.run(time.Minute, Exit{Code: 42}).want(Starting, 0)
+	if b.s.Crashes != 0 {
+		t.Errorf("%d crashes are remembered after a long run", b.s.Crashes)
 	}
 }
 

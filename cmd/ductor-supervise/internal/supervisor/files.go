@@ -1,11 +1,7 @@
 package supervisor
 
 import (
-	"cmp"
 	"fmt"
-	"io/fs"
-	"os"
-	"strings"
 	"time"
 
 	"ductor/cmd/ductor-supervise/internal/journal"
@@ -28,7 +24,7 @@ func (s *supervisor) lookAtFiles() {
 	for _, m := range s.markers {
 		taken, err := sentinel.ConsumeMarker(m)
 		if err != nil {
-			s.warn("%v", err)
+			s.warnOnce("%v", err)
 		}
 		if taken {
 			s.step(policy.Restart{Cause: policy.CauseMarker, At: time.Now()}, journal.Event{Path: m})
@@ -45,14 +41,12 @@ func (s *supervisor) clearStop() {
 
 // takeStop removes stop-requested and reports whether it was meant for us.
 func (s *supervisor) takeStop(live bool) bool {
-	path := s.run.CtlStop()
-	text, rerr := readShort(path)
-	taken, err := sentinel.ConsumeMarker(path)
+	text, taken, err := sentinel.ConsumeText(s.run.CtlStop())
 	if err != nil {
-		s.warn("%v", err)
+		s.warnOnce("%v", err)
 	}
-	if !taken || rerr != nil {
-		return taken && live
+	if !taken {
+		return false
 	}
 	var pid int
 	var start string
@@ -60,20 +54,4 @@ func (s *supervisor) takeStop(live bool) bool {
 		return pid == s.self.PID && start == s.self.Start
 	}
 	return live
-}
-
-// readShort reads the head of a file that holds one line at most. Opening a
-// FIFO would wait for its writer.
-func readShort(path string) (string, error) {
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return "", cmp.Or(err, fs.ErrInvalid)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	buf := make([]byte, 256)
-	n, _ := f.Read(buf)
-	return strings.TrimSpace(string(buf[:n])), nil
 }

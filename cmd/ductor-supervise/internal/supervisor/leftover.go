@@ -2,9 +2,8 @@ package supervisor
 
 import (
 	"errors"
-	"io/fs"
+	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"ductor/cmd/ductor-supervise/internal/journal"
@@ -19,9 +18,8 @@ import (
 func stopLeftovers(c *Config, old journal.Status, known bool) (pids []int, err error) {
 	deadline := time.Now().Add(c.Policy.StopTimeout)
 	asked := map[int]bool{}
-	hopeless := map[int]bool{}
 	for {
-		left := slices.DeleteFunc(leftovers(c, old, known), func(id process.Identity) bool { return hopeless[id.PID] })
+		left := leftovers(c, old, known)
 		if len(left) == 0 {
 			return pids, nil
 		}
@@ -33,14 +31,12 @@ func stopLeftovers(c *Config, old journal.Status, known bool) (pids []int, err e
 			if asked[id.PID] && !late {
 				continue
 			}
+			if err := end(id, late, c.LeaderOnly); err != nil {
+				return pids, fmt.Errorf("stop what a dead supervisor left behind: %w", err)
+			}
 			if !asked[id.PID] {
 				asked[id.PID] = true
 				pids = append(pids, id.PID)
-			}
-			if err := end(id, late); errors.Is(err, fs.ErrPermission) {
-				hopeless[id.PID] = true // it became another user: not ours to end
-			} else if err != nil {
-				return pids, err
 			}
 		}
 		waitAny(left)
@@ -57,8 +53,10 @@ func leftovers(c *Config, old journal.Status, known bool) (left []process.Identi
 	}
 	if known {
 		add(old.Child)
-		for _, id := range byInstance(old.Supervisor.Instance) {
-			add(&id)
+		if !c.LeaderOnly {
+			for _, id := range byInstance(old.Supervisor.Instance) {
+				add(&id)
+			}
 		}
 	}
 	if rec, err := holder.ReadRecord(c.run().BotPID()); err == nil && rec.Supervisor != nil && !rec.Supervisor.Alive() {
@@ -68,8 +66,9 @@ func leftovers(c *Config, old journal.Status, known bool) (left []process.Identi
 	return left
 }
 
-// end asks the process, and its group if it leads one, to end, or kills them.
-func end(id process.Identity, now bool) error {
+// end asks the process to end, or kills it, and its group too if it leads one
+// and is not the only one meant.
+func end(id process.Identity, now, alone bool) error {
 	h, err := process.Open(id)
 	if errors.Is(err, process.ErrGone) || errors.Is(err, process.ErrReused) {
 		return nil
@@ -78,7 +77,9 @@ func end(id process.Identity, now bool) error {
 		return err
 	}
 	defer h.Close()
-	endGroup(id.PID, now)
+	if !alone {
+		endGroup(id.PID, now)
+	}
 	if now {
 		return h.Kill()
 	}
@@ -90,5 +91,7 @@ func waitAny(left []process.Identity) {
 	if h, err := process.Open(left[0]); err == nil {
 		_ = h.Wait(50 * time.Millisecond)
 		h.Close()
+		return
 	}
+	time.Sleep(10 * time.Millisecond)
 }

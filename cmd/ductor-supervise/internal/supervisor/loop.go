@@ -32,6 +32,7 @@ func (s *supervisor) loop() (int, error) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 
+	s.drainSignals()
 	if s.stopFirst {
 		s.step(policy.Stop{}, journal.Event{})
 	}
@@ -41,6 +42,8 @@ func (s *supervisor) loop() (int, error) {
 		s.arm(timer)
 		select {
 		case sig := <-s.signals.c:
+			s.signal(sig, s.signals.hangup)
+		case sig := <-s.signals.restart:
 			s.signal(sig, s.signals.hangup)
 		case out := <-s.outcome:
 			s.learn(out)
@@ -61,11 +64,23 @@ func (s *supervisor) loop() (int, error) {
 		s.writeStatus()
 	}
 	end := journal.Event{Type: journal.SupervisorExit, Code: &s.state.Code}
-	if s.state.Phase == policy.Fatal {
+	if s.state.Phase == policy.Fatal && !s.state.Exit.NotExecuted {
 		end.Reason = string(policy.Fatal)
 	}
 	s.emit(end)
 	return s.state.Code, nil
+}
+
+// drainSignals acts on stops that came before the first start.
+func (s *supervisor) drainSignals() {
+	for {
+		select {
+		case sig := <-s.signals.c:
+			s.signal(sig, s.signals.hangup)
+		default:
+			return
+		}
+	}
 }
 
 // arm sets the timer to the next deadline, or stops it: idle means asleep.
@@ -192,13 +207,28 @@ func (s *supervisor) clean() {
 	}
 	if s.state.Killed {
 		s.tree.Kill()
+		s.complain()
 	}
 	if s.state.Exit != nil && s.tree.Gone() {
+		// What the bot asked for with its last act is told after its end, or
+		// not yet at all; it was asked for all the same.
+		s.lookAtFiles()
 		s.tree = nil
 		if !s.cfg.NoLock {
 			_ = holder.Release(s.run.BotPID()) // if it is held by somebody else, it is theirs
 		}
 		s.step(policy.TreeGone{}, journal.Event{})
+	}
+}
+
+// complain says once that KILL does not end what it was sent to: a process in
+// a device driver, or another user's.
+func (s *supervisor) complain() {
+	switch {
+	case s.killedAt.IsZero():
+		s.killedAt = time.Now()
+	case time.Since(s.killedAt) > stopMargin:
+		s.warnOnce("PID %d or what came of it is still there, %s after KILL; waiting for its end", s.tree.PID, stopMargin)
 	}
 }
 
@@ -247,10 +277,7 @@ func (s *supervisor) signal(sig os.Signal, hangup policy.Event) {
 	by := journal.Event{Signal: signalName(sig), Reason: "signal"}
 	switch ev := meaning(sig, hangup).(type) {
 	case policy.Stop:
-		s.stopSignals++
-		// A stop that a file asked for already is under way; the first signal
-		// on top of it is not the second signal that kills.
-		if s.state.Intent == policy.IntentStop && s.stopSignals == 1 {
+		if !s.counts(sig) {
 			return
 		}
 		by.Type = journal.StopRequest
@@ -260,6 +287,23 @@ func (s *supervisor) signal(sig os.Signal, hangup policy.Event) {
 		s.step(ev, by)
 	}
 }
+
+// counts reports whether a stop signal is to be acted on. The first one on top
+// of a stop that is under way by a file is not the second signal, which kills.
+// Nor is a hangup, which shell and kernel both send when a window closes, nor
+// one of two alike that come together: timeout(1) signals its child, and then the
+// child's group.
+func (s *supervisor) counts(sig os.Signal) bool {
+	again := s.state.Intent == policy.IntentStop
+	echo := sig == s.lastStop && time.Since(s.stoppedAt) < echoTime
+	first := s.stopSignals == 0
+	s.stopSignals++
+	s.lastStop, s.stoppedAt = sig, time.Now()
+	return !again || !first && !echo && !isHangup(sig)
+}
+
+// echoTime is far less than a person needs to press a key twice.
+const echoTime = 50 * time.Millisecond
 
 // writeStatus replaces status.json if something in it changed. It comes after
 // the acts, since a start should not wait for a file.

@@ -13,20 +13,24 @@ import (
 
 // signals are those that a supervisor acts on.
 type signals struct {
-	c      chan os.Signal
-	pipe   chan os.Signal
-	hangup policy.Event // what HUP means here
+	c       chan os.Signal // may mean a stop
+	restart chan os.Signal // USR1: many are one, and must not crowd out a stop
+	pipe    chan os.Signal
+	hangup  policy.Event // what HUP means here
 }
 
-// notifySignals subscribes. INT and HUP stay ignored when they were (nohup,
+// notifySignals subscribes. INT, QUIT and HUP stay ignored when they were (nohup,
 // background jobs of scripts). HUP stops us when a terminal is there to be
 // closed: a closed window must not leave a stray supervisor. PIPE is caught
 // and dropped, so that a reader of our log can go without taking us along; it
 // is not ignored, because the child would inherit that.
 func notifySignals() *signals {
-	s := &signals{c: make(chan os.Signal, 8), pipe: make(chan os.Signal, 1), hangup: policy.Restart{Cause: policy.CauseSignal}}
-	signal.Notify(s.c, unix.SIGTERM, unix.SIGUSR1)
-	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGHUP} {
+	s := &signals{c: make(chan os.Signal, 8), restart: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1), hangup: policy.Restart{Cause: policy.CauseSignal}}
+	signal.Notify(s.c, unix.SIGTERM)
+	signal.Notify(s.restart, unix.SIGUSR1)
+	// QUIT stops as INT does: left to the runtime it would end us with a dump
+	// and code 2, and leave the bot behind.
+	for _, sig := range []os.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGHUP} {
 		if !signal.Ignored(sig) {
 			signal.Notify(s.c, sig)
 		}
@@ -39,7 +43,10 @@ func notifySignals() *signals {
 	return s
 }
 
-func (s *signals) stop() { signal.Stop(s.c) }
+func (s *signals) stop() {
+	signal.Stop(s.c)
+	signal.Stop(s.restart)
+}
 
 // meaning translates a signal.
 func meaning(sig os.Signal, hangup policy.Event) policy.Event {
@@ -51,6 +58,8 @@ func meaning(sig os.Signal, hangup policy.Event) policy.Event {
 	}
 	return policy.Stop{}
 }
+
+func isHangup(sig os.Signal) bool { return sig == unix.SIGHUP }
 
 // signalName is "SIGTERM" for a signal, and "" for none.
 func signalName(sig os.Signal) string {

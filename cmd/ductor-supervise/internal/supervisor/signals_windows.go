@@ -11,8 +11,9 @@ import (
 // signals are those that a supervisor acts on: Ctrl-C, Ctrl-Break, and the
 // closing of the console.
 type signals struct {
-	c      chan os.Signal
-	hangup policy.Event
+	c       chan os.Signal
+	restart chan os.Signal // nothing asks for one here
+	hangup  policy.Event
 }
 
 func notifySignals() *signals {
@@ -24,6 +25,8 @@ func notifySignals() *signals {
 func (s *signals) stop() { signal.Stop(s.c) }
 
 func meaning(os.Signal, policy.Event) policy.Event { return policy.Stop{} }
+
+func isHangup(os.Signal) bool { return false }
 
 func signalName(sig os.Signal) string {
 	if sig == nil {

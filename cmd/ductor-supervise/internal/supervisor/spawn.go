@@ -11,12 +11,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/joho/godotenv"
 
 	"ductor/cmd/ductor-supervise/internal/journal"
 	"ductor/cmd/ductor-supervise/internal/policy"
 	"ductor/cmd/ductor-supervise/internal/tree"
+	"ductor/internal/common/atomicfile"
 	"ductor/internal/common/exitcode"
 	"ductor/internal/common/jsonout"
 	"ductor/internal/common/sentinel"
@@ -33,6 +35,7 @@ type outcome struct {
 // start is an event like any other.
 func (s *supervisor) spawn() {
 	s.exited, s.exit, s.ranFor, s.learnt, s.failure = nil, tree.Exit{}, 0, false, nil
+	s.killedAt = time.Time{}
 	s.clearMarkers()
 	env, err := s.environment()
 	if err != nil {
@@ -155,7 +158,7 @@ func (s *supervisor) environment() ([]string, error) {
 	var err error
 	if s.cfg.EnvFile != "" {
 		var vars map[string]string
-		if vars, err = godotenv.Read(s.cfg.EnvFile); err == nil {
+		if vars, err = readEnvFile(s.cfg.EnvFile); err == nil {
 			s.envFile = vars
 		}
 	}
@@ -196,20 +199,31 @@ var serviceManagers = map[string]bool{"NOTIFY_SOCKET": true, "WATCHDOG_PID": tru
 func (s *supervisor) clearMarkers() {
 	for _, m := range s.markers {
 		if _, err := sentinel.ConsumeMarker(m); err != nil {
-			s.warn("%v", err)
+			s.warnOnce("%v", err)
 		}
 	}
+}
+
+// maxEnvFile is in bytes: no more fits into the arguments of an exec.
+const maxEnvFile = 1 << 20
+
+func readEnvFile(path string) (map[string]string, error) {
+	data, err := atomicfile.Read(path, maxEnvFile)
+	if err != nil {
+		return nil, err
+	}
+	return godotenv.UnmarshalBytes(data)
 }
 
 // CheckEnvFile reports what is wrong with an environment file at the first
 // start; at later ones the supervisor goes on with what it read before.
 func CheckEnvFile(path string) error {
-	_, err := godotenv.Read(path)
+	_, err := readEnvFile(path)
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
-		return exitcode.Errorf(exitcode.Usage, "--env-file: %w", err)
+		return exitcode.File(exitcode.Usage, fmt.Errorf("--env-file: %w", err))
 	}
 	return exitcode.Errorf(exitcode.DataErr, "--env-file %q: %w", path, err)
 }

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +49,11 @@ type supervisor struct {
 	signals     *signals
 	outcome     chan outcome
 	warnings    chan string // from other goroutines
-	since       time.Time   // of the phase
+	warned      map[string]bool
+	killedAt    time.Time // zero before KILL, and when that was complained of
+	stoppedAt   time.Time // when the last signal came that asked for a stop
+	lastStop    os.Signal // which it was
+	since       time.Time // of the phase
 	written     journal.Status
 	statusSick  bool // the last write of status.json failed, and that was said
 	attempted   bool // something was spawned before
@@ -63,7 +67,7 @@ type supervisor struct {
 func Run(cfg Config) (code int, err error) {
 	s := &supervisor{cfg: cfg, run: cfg.run(), outcome: make(chan outcome, 1), warnings: make(chan string, 16)}
 	if err := s.run.Make(); err != nil {
-		return 0, cannotCreate(err)
+		return 0, exitcode.File(exitcode.CantCreat, err)
 	}
 	// Before the first word is written: a reader of our log that has gone must
 	// not take us along.
@@ -78,7 +82,7 @@ func Run(cfg Config) (code int, err error) {
 	sweep(string(s.run), s.run.Ctl())
 	closeSinks, err := s.openJournal()
 	if err != nil {
-		return 0, cannotCreate(err)
+		return 0, exitcode.File(exitcode.CantCreat, err)
 	}
 	defer closeSinks()
 	if err := s.prepare(); err != nil {
@@ -89,14 +93,6 @@ func Run(cfg Config) (code int, err error) {
 		s.writeStatus()
 	}
 	return code, err
-}
-
-func cannotCreate(err error) error {
-	code := exitcode.CantCreat
-	if errors.Is(err, fs.ErrPermission) {
-		code = exitcode.NoPerm
-	}
-	return exitcode.Errorf(code, "%w", err)
 }
 
 // prepare does what must be done before the first start, under our lock.
@@ -111,7 +107,7 @@ func (s *supervisor) prepare() error {
 		s.emit(journal.Event{Type: journal.Leftovers, PIDs: pids})
 	}
 	if err != nil {
-		return exitcode.Errorf(exitcode.OSErr, "%w", err)
+		return err
 	}
 	s.status = journal.Status{Name: string(s.cfg.Name), Command: s.cfg.Command,
 		Supervisor: journal.Supervisor{Identity: s.self, Instance: s.instance}}
@@ -168,14 +164,30 @@ func (s *supervisor) held() error {
 		WithID("held").WithHint("ductor-supervise status --name %s; ductor-supervise stop --name %s", s.cfg.Name, s.cfg.Name)
 }
 
-// sweep removes the temporary files of writers that were killed.
+// sweep removes the temporary files of writers that were killed: their PID
+// stands in the name. Those of the living are in use.
 func sweep(dirs ...string) {
 	for _, dir := range dirs {
 		left, _ := filepath.Glob(filepath.Join(dir, ".*.tmp"))
-		for _, path := range left {
-			os.Remove(path)
+		taken, _ := filepath.Glob(filepath.Join(dir, "*.taken*"))
+		for _, path := range append(left, taken...) {
+			if _, err := process.Of(writer(path)); errors.Is(err, process.ErrGone) {
+				os.Remove(path)
+			}
 		}
 	}
+}
+
+// writer is the PID in ".NAME.PID-N.tmp" or "NAME.takenPID", or our own, which
+// is alive, for a name that is neither.
+func writer(path string) int {
+	name := strings.TrimSuffix(filepath.Base(path), ".tmp")
+	word := name[strings.LastIndexByte(name, '.')+1:]
+	word, _, _ = strings.Cut(strings.TrimPrefix(word, "taken"), "-")
+	if pid, err := strconv.Atoi(word); err == nil {
+		return pid
+	}
+	return os.Getpid()
 }
 
 // flushLimit is how long the end waits for readers of our output.
@@ -228,6 +240,17 @@ func (s *supervisor) emit(e journal.Event) { s.journal.Write(e) }
 
 func (s *supervisor) warn(format string, args ...any) {
 	s.emit(journal.Event{Type: journal.Warning, Message: fmt.Sprintf(format, args...)})
+}
+
+// warnOnce is for what would be said at every look.
+func (s *supervisor) warnOnce(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !s.warned[text] {
+		if s.warned == nil {
+			s.warned = map[string]bool{}
+		}
+		s.warned[text] = true
+		s.warn("%s", text)
+	}
 }
 
 // openStdin gives the child /dev/null, or the reading end of one pipe for all

@@ -65,6 +65,9 @@ func (a *adopter) init(opt Options) {
 	a.before = children()
 	a.allOurs = len(a.before) == 0 && os.Getpid() != 1
 	if opt.LeaderOnly {
+		if os.Getpid() == 1 { // orphans fall to us whether we want them or not
+			signal.Notify(a.changed, unix.SIGCHLD)
+		}
 		return
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -100,13 +103,17 @@ func (a *adopter) reap(pid int) bool {
 // strays returns the children other than the leader that belong to the tree
 // and live. They stay ours, and their PIDs theirs, until we reap them.
 func (a *adopter) strays(leader int) (pids []int) {
-	for _, pid := range children() {
-		if pid == leader || slices.Contains(a.before, pid) || a.hopeless[pid] || a.reap(pid) {
-			continue
-		}
-		if a.ours[pid] || a.belongs(pid, leader) {
-			a.ours[pid] = true
-			pids = append(pids, pid)
+	for again := true; again; {
+		pids, again = nil, false
+		for _, pid := range children() {
+			switch {
+			case pid == leader || slices.Contains(a.before, pid) || a.hopeless[pid]:
+			case a.reap(pid):
+				again = true // its own children became ours after the list was read
+			case a.ours[pid] || a.belongs(pid, leader):
+				a.ours[pid] = true
+				pids = append(pids, pid)
+			}
 		}
 	}
 	return pids

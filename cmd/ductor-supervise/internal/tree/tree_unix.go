@@ -91,6 +91,8 @@ type Tree struct {
 	asked  map[int]bool // processes outside the group that had the stop signal
 	sig    syscall.Signal
 	reaped bool
+	// refused: the leader may not be signalled, and that was said.
+	refused bool
 }
 
 // Exited delivers, once, how the leader ended.
@@ -117,15 +119,21 @@ func (t *Tree) Kill() {
 	}
 }
 
-// signal reaches the group, or the leader alone. The leader has not been
-// reaped, so neither number can have been given to somebody else.
+// signal reaches the group, and the leader if that has left it. The leader has
+// not been reaped, so neither number can have been given to somebody else.
 func (t *Tree) signal(sig syscall.Signal) {
-	switch {
-	case t.reaped:
-	case t.k.opt.LeaderOnly:
-		_ = unix.Kill(t.PID, sig)
-	default:
+	if t.reaped {
+		return
+	}
+	if !t.k.opt.LeaderOnly {
 		_ = unix.Kill(-t.PID, sig)
+		if pgid, err := unix.Getpgid(t.PID); err == nil && pgid == t.PID && sig != syscall.SIGKILL {
+			return
+		}
+	}
+	if err := unix.Kill(t.PID, sig); errors.Is(err, unix.EPERM) && !t.refused {
+		t.refused = true
+		t.k.opt.Warn("PID %d became another user's and may not be signalled", t.PID)
 	}
 }
 
