@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -49,7 +50,9 @@ func (k *Keeper) spawner() {
 		t, err := k.spawn(req.spec)
 		req.reply <- started{t, err}
 		if err == nil {
-			t.exited <- awaitExit(t.PID)
+			exit := awaitExit(t.PID)
+			t.ended.Store(true)
+			t.exited <- exit
 		}
 	}
 }
@@ -93,6 +96,7 @@ type Tree struct {
 	reaped bool
 	// refused: the leader may not be signalled, and that was said.
 	refused bool
+	ended   atomic.Bool // the leader is a zombie
 }
 
 // Exited delivers, once, how the leader ended.
@@ -131,7 +135,7 @@ func (t *Tree) signal(sig syscall.Signal) {
 			return
 		}
 	}
-	if err := unix.Kill(t.PID, sig); errors.Is(err, unix.EPERM) && !t.refused {
+	if err := unix.Kill(t.PID, sig); errors.Is(err, unix.EPERM) && !t.refused && !t.ended.Load() {
 		t.refused = true
 		t.k.opt.Warn("PID %d became another user's and may not be signalled", t.PID)
 	}
