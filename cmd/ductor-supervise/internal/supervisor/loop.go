@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"ductor/cmd/ductor-supervise/internal/journal"
@@ -291,19 +292,19 @@ func (s *supervisor) signal(sig os.Signal, hangup policy.Event) {
 // counts reports whether a stop signal is to be acted on. The first one on top
 // of a stop that is under way by a file is not the second signal, which kills.
 // Nor is a hangup, which shell and kernel both send when a window closes, nor
-// one of two alike that come together: timeout(1) signals its child, and then the
-// child's group.
+// a TERM that comes right behind another: timeout(1) signals its child, and then
+// the child's group.
 func (s *supervisor) counts(sig os.Signal) bool {
 	again := s.state.Intent == policy.IntentStop
-	echo := sig == s.lastStop && time.Since(s.stoppedAt) < echoTime
+	echo := sig == syscall.SIGTERM && s.lastStop == sig && time.Since(s.stoppedAt) < echoTime
 	first := s.stopSignals == 0
 	s.stopSignals++
 	s.lastStop, s.stoppedAt = sig, time.Now()
 	return !again || !first && !echo && !isHangup(sig)
 }
 
-// echoTime is far less than a person needs to press a key twice.
-const echoTime = 50 * time.Millisecond
+// echoTime is far more than timeout(1) needs from one to the other.
+const echoTime = 10 * time.Millisecond
 
 // writeStatus replaces status.json if something in it changed. It comes after
 // the acts, since a start should not wait for a file.
