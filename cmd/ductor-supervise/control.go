@@ -41,6 +41,19 @@ func supervisorOf(run home.Run) (id process.Identity, ok bool, err error) {
 	}
 }
 
+// whoSupervises is for verbs that need somebody to ask; nobody is a no.
+func whoSupervises(std *cli.IO, name home.Name) (home.Run, process.Identity, error) {
+	_, run, err := findRun(std, name)
+	if err != nil {
+		return "", process.Identity{}, err
+	}
+	id, ok, err := supervisorOf(run)
+	if err == nil && !ok {
+		err = noSupervisor(name)
+	}
+	return run, id, err
+}
+
 // waitFor looks until done says so or the time is over.
 func waitFor(limit time.Duration, what string, done func() (bool, error)) error {
 	for deadline := time.Now().Add(limit); ; time.Sleep(lookInterval) {

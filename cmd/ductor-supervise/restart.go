@@ -20,16 +20,9 @@ type asked struct {
 // Run writes the marker that the supervisor waits for. Without a supervisor
 // nothing is written: the next one must not find an old request.
 func (c *restartCmd) Run(std *cli.IO) error {
-	_, run, err := findRun(std, c.Name)
+	run, id, err := whoSupervises(std, c.Name)
 	if err != nil {
 		return err
-	}
-	id, ok, err := supervisorOf(run)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return noSupervisor(c.Name)
 	}
 	before, _ := journal.ReadStatus(run.Status())
 	if err := errors.Join(run.Make(), sentinel.WriteMarker(run.CtlRestart())); err != nil {

@@ -12,16 +12,9 @@ import (
 
 // Run asks the supervisor to stop. Without a supervisor nothing is written.
 func (c *stopCmd) Run(std *cli.IO) error {
-	_, run, err := findRun(std, c.Name)
+	run, id, err := whoSupervises(std, c.Name)
 	if err != nil {
 		return err
-	}
-	id, ok, err := supervisorOf(run)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return noSupervisor(c.Name)
 	}
 	h, err := process.Open(id)
 	if errors.Is(err, process.ErrGone) || errors.Is(err, process.ErrReused) {
