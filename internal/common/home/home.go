@@ -102,3 +102,13 @@ func (r Run) CtlRestart() string { return filepath.Join(r.Ctl(), "restart-reques
 
 // CtlStop asks this bot's supervisor to stop.
 func (r Run) CtlStop() string { return filepath.Join(r.Ctl(), "stop-requested") }
+
+// CtlHold makes restarts by file changes wait while it is there and young.
+func (r Run) CtlHold() string { return filepath.Join(r.Ctl(), "hold") }
+
+// HoldGuard is the PID file whose lock guards changes of CtlHold. It is not in
+// that folder, which is watched.
+func (r Run) HoldGuard() string { return filepath.Join(string(r), "hold") }
+
+// Notify is the socket that the bot speaks to.
+func (r Run) Notify() string { return filepath.Join(string(r), "notify") }
