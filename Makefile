@@ -32,7 +32,7 @@ check: ## format, vet, staticcheck, three systems, man pages, scripts
 test-deps: ## install what the tests need (Debian, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  gcc libc6-dev git mandoc python3 shellcheck util-linux
+	  gcc libc6-dev git mandoc python3 rsync shellcheck util-linux vim-tiny
 
 bench-deps: ## install the peers to measure beside (Debian, as root)
 	apt-get update -qq

@@ -24,7 +24,10 @@ type grammar struct {
 	Status   statusCmd   `cmd:"" help:"Say how it is: exit 0 if supervised, 1 if not."`
 	Restart  restartCmd  `cmd:"" help:"Ask the supervisor to restart the command."`
 	Stop     stopCmd     `cmd:"" help:"Ask the supervisor to stop for good."`
+	List     listCmd     `cmd:"" help:"Say how all bots of this home are."`
 	Events   eventsCmd   `cmd:"" help:"Print what happened."`
+	Logs     logsCmd     `cmd:"" help:"Print what the command wrote, with --log."`
+	Hold     holdCmd     `cmd:"" help:"Run a command; restarts by file changes wait for its end."`
 	Sentinel sentinelCmd `cmd:"" help:"Write or consume restart-sentinel.json."`
 	Marker   markerCmd   `cmd:"" help:"Write or consume restart-requested."`
 }
@@ -73,26 +76,45 @@ type nameFlag struct {
 type runCmd struct {
 	nameFlag
 
-	StopCode      []code        `default:"0" sep:"," placeholder:"N,…" help:"Exit codes that mean: stop (${default})."`
-	RestartCode   []code        `default:"42" sep:"," placeholder:"N,…" help:"Exit codes that mean: start me again at once (${default})."`
-	FatalCode     []code        `default:"78" sep:"," placeholder:"N,…" help:"Exit codes that mean: a human is needed (${default})."`
-	Backoff       backoff       `default:"1s:30s" placeholder:"MIN:MAX" help:"Delay after a crash; doubles with each short run (${default})."`
-	ResetAfter    time.Duration `default:"10s" placeholder:"D" help:"A run of this length is not a short one (${default})."`
-	RestartBudget rate          `default:"5/60s" placeholder:"N/D|off" help:"Short runs that may ask for a restart, within D; one more counts as a crash (${default})."`
-	MaxCrashes    rate          `default:"off" placeholder:"N/D|off" help:"Give up at the Nth crash within D (${default})."`
-	StopSignal    stopSignal    `default:"TERM" placeholder:"SIG" help:"Signal that asks the command to end (${default})."`
-	StopTimeout   time.Duration `default:"10s" placeholder:"D" help:"How long it may take to end before it is killed (${default})."`
-	Tree          string        `default:"group" enum:"group,leader" placeholder:"group|leader" help:"Whom signals are for: all that came of the command, or the command alone (${default})."`
-	Marker        []string      `sep:"none" placeholder:"PATH" help:"A further file that asks for a restart when it appears. Repeatable."`
-	KillExisting  bool          `help:"Take over from a supervisor or bot that runs already, at the first start."`
-	NoLock        bool          `help:"Start the command without ductor-lock."`
-	Stdin         bool          `help:"Relay our standard input to the command."`
-	Events        string        `placeholder:"PATH|-" help:"Also write events there, as JSON lines; with '-' to stdout, and the command's stdout goes to stderr."`
-	EnvFile       string        `placeholder:"FILE" help:"KEY=VALUE lines for the command's environment, read at each start."`
-	Chdir         string        `placeholder:"DIR" help:"Working folder of the command."`
-	Watch         []string      `sep:"none" placeholder:"DIR" help:"Restart when a file in this folder or below changes. Repeatable."`
-	Ext           []string      `sep:"," placeholder:".py" help:"Watch only files with these endings. Repeatable."`
-	Ignore        []string      `sep:"none" placeholder:"GLOB" help:"Do not watch what matches: a name, or a path below DIR with '**'. Repeatable."`
+	StopCode         []code        `default:"0" sep:"," placeholder:"N,…" help:"Exit codes that mean: stop (${default})."`
+	RestartCode      []code        `default:"42" sep:"," placeholder:"N,…" help:"Exit codes that mean: start me again at once (${default})."`
+	FatalCode        []code        `default:"78" sep:"," placeholder:"N,…" help:"Exit codes that mean: a human is needed (${default})."`
+	Backoff          backoff       `default:"1s:30s" placeholder:"MIN:MAX" help:"Delay after a crash; doubles with each short run (${default})."`
+	ResetAfter       time.Duration `default:"10s" placeholder:"D" help:"A run of this length is not a short one (${default})."`
+	RestartBudget    rate          `default:"5/60s" placeholder:"N/D|off" help:"Short runs that may ask for a restart, within D; one more counts as a crash (${default})."`
+	MaxCrashes       rate          `default:"off" placeholder:"N/D|off" help:"Give up at the Nth crash within D (${default})."`
+	StopSignal       stopSignal    `default:"TERM" placeholder:"SIG" help:"Signal that asks the command to end (${default})."`
+	StopTimeout      time.Duration `default:"10s" placeholder:"D" help:"How long it may take to end before it is killed (${default})."`
+	Tree             string        `default:"group" enum:"group,leader" placeholder:"group|leader" help:"Whom signals are for: all that came of the command, or the command alone (${default})."`
+	Marker           []string      `sep:"none" placeholder:"PATH" help:"A further file that asks for a restart when it appears. Repeatable."`
+	KillExisting     bool          `help:"Take over from a supervisor or bot that runs already, at the first start."`
+	NoLock           bool          `help:"Start the command without ductor-lock."`
+	Stdin            bool          `help:"Relay our standard input to the command."`
+	Heartbeat        string        `placeholder:"PATH" help:"A file that the command touches: the first touch means ready, and none for --heartbeat-timeout that it hangs."`
+	HeartbeatTimeout time.Duration `default:"2m" placeholder:"D" help:"How long no heartbeat may come, or no WATCHDOG=1 with --notify (${default})."`
+	Notify           bool          `help:"Give the command a NOTIFY_SOCKET, as systemd does, and listen to sd_notify there."`
+	Events           string        `placeholder:"PATH|-" help:"Also write events there, as JSON lines; with '-' to stdout, and the command's stdout goes to stderr."`
+	EnvFile          string        `placeholder:"FILE" help:"KEY=VALUE lines for the command's environment, read at each start."`
+	Chdir            string        `placeholder:"DIR" help:"Working folder of the command."`
+	Watch            []string      `sep:"none" placeholder:"DIR" help:"Restart when a file in this folder or below changes. Repeatable."`
+	Ext              []string      `sep:"," placeholder:".py" help:"Watch only files with these endings. Repeatable."`
+	Ignore           []string      `sep:"none" placeholder:"GLOB" help:"Do not watch what matches: a name, or a path below DIR with '**'. Repeatable."`
+
+	WatchMode        watchMode     `default:"auto" placeholder:"auto|native|poll[:D]" help:"How to watch: by the system, or by looking every D, 2s if not given; auto looks where the system cannot tell (${default})."`
+	NoGitignore      bool          `help:"Watch also what .gitignore files name."`
+	Preflight        string        `placeholder:"CMD" help:"Shell command that must succeed before a restart by a file change."`
+	PreflightTimeout time.Duration `default:"1m" placeholder:"D" help:"How long it may take (${default})."`
+	Hold             string        `placeholder:"PATH" help:"File that makes restarts by file changes wait; default: run/NAME/ctl/hold."`
+	HoldMax          time.Duration `default:"30m" placeholder:"D" help:"An older one counts for nothing (${default})."`
+	Log              string        `placeholder:"FILE" help:"Write the command's output there instead."`
+	LogSize          size          `default:"10MB" placeholder:"SIZE" help:"Begin a new one at this size (${default})."`
+	LogKeep          int           `default:"5" placeholder:"N" help:"How many old ones are kept (${default})."`
+	LogTime          bool          `help:"Put the time in front of each line."`
+	Tail             *size         `placeholder:"SIZE" help:"Keep so much of the end of standard error for the event of its exit; default: 4kB with --log."`
+	OnEvent          string        `placeholder:"CMD" help:"Shell command to run at each event, which it gets as JSON on its standard input."`
+	OnCrash          string        `placeholder:"CMD" help:"Shell command to run after a crash; the next start waits for it."`
+	HookTimeout      time.Duration `default:"10m" placeholder:"D" help:"How long --on-crash may take (${default})."`
+	DryRun           bool          `help:"Say what would be done, and do nothing."`
 
 	Command cli.Command `arg:"" optional:"" name:"cmd" passthrough:"partial" help:"The command; default: PYTHON -m ductor_bot."`
 }
@@ -106,6 +128,23 @@ type waitFlags struct {
 type statusCmd struct {
 	nameFlag
 	waitFlags `set:"wait=Wait until the command is up."`
+	Follow    bool `help:"Show it anew with each change, until interrupted."`
+}
+
+type listCmd struct {
+	JSON bool `name:"json" help:"Print JSON, one object a line."`
+}
+
+type logsCmd struct {
+	nameFlag
+	Follow bool `short:"f" help:"Go on with new lines as they come."`
+	Lines  int  `short:"n" default:"100" placeholder:"N" help:"How many of the last lines (${default})."`
+}
+
+type holdCmd struct {
+	nameFlag
+	Hold    string      `placeholder:"PATH" help:"The file, if the supervisor has been given another; default: run/NAME/ctl/hold."`
+	Command cli.Command `arg:"" name:"cmd" passthrough:"partial" help:"The command."`
 }
 
 type restartCmd struct {
@@ -153,6 +192,12 @@ func (c *runCmd) AfterApply() error {
 			return fmt.Errorf("%s=%s: must not be negative", flag, d)
 		}
 	}
+	for flag, d := range map[string]time.Duration{"--heartbeat-timeout": c.HeartbeatTimeout, "--preflight-timeout": c.PreflightTimeout,
+		"--hold-max": c.HoldMax, "--hook-timeout": c.HookTimeout} {
+		if d <= 0 {
+			return fmt.Errorf("%s=%s: must be more than nothing", flag, d)
+		}
+	}
 	lists := []struct {
 		flag  string
 		codes []code
@@ -174,8 +219,8 @@ func (c *runCmd) AfterApply() error {
 			return fmt.Errorf("--watch=%q: is not a folder", dir)
 		}
 	}
-	if len(c.Watch) == 0 && len(c.Ext)+len(c.Ignore) > 0 {
-		return errors.New("--ext and --ignore need --watch")
+	if len(c.Watch) == 0 && (len(c.Ext)+len(c.Ignore) > 0 || c.Preflight != "" || c.Hold != "") {
+		return errors.New("--ext, --ignore, --preflight and --hold need --watch")
 	}
 	for i, ext := range c.Ext {
 		if !strings.HasPrefix(ext, ".") {
@@ -238,5 +283,24 @@ func (r *rate) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is not N/D, such as 5/60s, nor 'off'", text)
 	}
 	*r = rate{n, d}
+	return nil
+}
+
+// size is a number of bytes.
+type size int64
+
+func (s *size) UnmarshalText(text []byte) error {
+	word := strings.ToUpper(string(text))
+	unit := int64(1)
+	for suffix, factor := range map[string]int64{"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30} {
+		if number, ok := strings.CutSuffix(word, suffix); ok {
+			word, unit = number, factor
+		}
+	}
+	n, err := strconv.ParseInt(word, 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/unit {
+		return fmt.Errorf("%q is not a size such as 4096, 64kB or 10MB", text)
+	}
+	*s = size(n * unit)
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"ductor/cmd/ductor-supervise/internal/watch"
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
 )
@@ -118,7 +119,9 @@ func TestDefaults(t *testing.T) {
 	}
 	want := runCmd{nameFlag: r.nameFlag, StopCode: []code{0}, RestartCode: []code{42}, FatalCode: []code{78},
 		Backoff: backoff{time.Second, 30 * time.Second}, ResetAfter: 10 * time.Second, RestartBudget: rate{5, time.Minute},
-		StopSignal: r.StopSignal, StopTimeout: 10 * time.Second, Tree: "group"}
+		StopSignal: r.StopSignal, StopTimeout: 10 * time.Second, Tree: "group",
+		HeartbeatTimeout: 2 * time.Minute, WatchMode: watchMode{Kind: watch.Auto, Every: watch.DefaultPoll}, PreflightTimeout: time.Minute,
+		HoldMax: 30 * time.Minute, LogSize: 10 << 20, LogKeep: 5, HookTimeout: 10 * time.Minute}
 	if !reflect.DeepEqual(*r, want) || r.Name != "ductor" {
 		t.Errorf("got  %+v\nwant %+v", *r, want)
 	}

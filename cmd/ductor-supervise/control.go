@@ -67,5 +67,5 @@ func waitFor(limit time.Duration, what string, done func() (bool, error)) error 
 	}
 }
 
-// running reports whether a state means that the command runs.
-func running(s journal.Status) bool { return s.State == "up" || s.State == "ready" }
+// running reports whether the command runs, and is ready if it says when it is.
+func running(s journal.Status) bool { return s.State == "ready" || s.State == "up" && !s.Readiness }

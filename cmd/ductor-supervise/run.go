@@ -25,6 +25,9 @@ func (c *runCmd) Run(std *cli.IO) error {
 		return err
 	}
 	defer closeEvents()
+	if c.DryRun {
+		return c.dryRun(std, cfg)
+	}
 	end, err := supervisor.Run(cfg)
 	if err != nil {
 		return err
@@ -47,11 +50,15 @@ func (c *runCmd) config(std *cli.IO) (cfg supervisor.Config, closeEvents func(),
 			StopCodes: ints(c.StopCode), RestartCodes: ints(c.RestartCode), FatalCodes: ints(c.FatalCode),
 			BackoffMin: c.Backoff.min, BackoffMax: c.Backoff.max, ResetAfter: c.ResetAfter,
 			Budget: policy.Rate(c.RestartBudget), MaxCrashes: policy.Rate(c.MaxCrashes), StopTimeout: c.StopTimeout,
+			HangTimeout: c.HeartbeatTimeout, CrashHook: c.OnCrash != "",
 		},
+		Notify: c.Notify, Getenv: std.Getenv,
+		Preflight: c.Preflight, PreflightTimeout: c.PreflightTimeout, HoldMax: c.HoldMax,
+		OnEvent: c.OnEvent, OnCrash: c.OnCrash, HookTimeout: c.HookTimeout,
 		LockTool: findTool("ductor-lock"), NoLock: c.NoLock, KillExisting: c.KillExisting,
 		StopSignal: c.StopSignal.signal(), LeaderOnly: c.Tree == "leader", RelayStdin: c.Stdin,
 		Dir: c.Chdir, Env: os.Environ(), EnvFile: c.EnvFile,
-		WatchDirs: c.Watch, WatchFilter: watch.Filter{Ext: c.Ext, Ignore: c.Ignore},
+		WatchDirs: c.Watch, WatchMode: watch.Mode(c.WatchMode), WatchFilter: watch.Filter{Ext: c.Ext, Ignore: c.Ignore, NoGitignore: c.NoGitignore},
 		ChildStdout: os.Stdout, Log: std.Err, Dim: terminal(os.Stderr) && std.Getenv("NO_COLOR") == "", Stderr: os.Stderr, Stdin: std.In,
 	}
 	if cfg.LockTool == "" && !c.NoLock {
@@ -61,6 +68,12 @@ func (c *runCmd) config(std *cli.IO) (cfg supervisor.Config, closeEvents func(),
 	if err := c.checkFiles(&cfg); err != nil {
 		return cfg, nil, err
 	}
+	if err := c.checkLog(&cfg); err != nil {
+		return cfg, nil, err
+	}
+	if c.DryRun {
+		return cfg, func() {}, nil
+	}
 	closeEvents, err = c.openEvents(&cfg)
 	return cfg, closeEvents, err
 }
@@ -68,22 +81,28 @@ func (c *runCmd) config(std *cli.IO) (cfg supervisor.Config, closeEvents func(),
 // checkFiles refuses paths that could never work, before anything starts.
 func (c *runCmd) checkFiles(cfg *supervisor.Config) error {
 	for _, m := range c.Marker {
-		abs, err := filepath.Abs(m)
+		abs, err := controlFile("--marker", m, cfg)
 		if err != nil {
 			return err
 		}
-		if info, err := os.Stat(filepath.Dir(abs)); err != nil || !info.IsDir() {
-			return exitcode.Errorf(exitcode.Usage, "--marker=%q: its folder does not exist", m)
-		}
-		if filepath.Dir(abs) == string(cfg.Home.Run(cfg.Name)) {
-			return exitcode.Errorf(exitcode.Usage, "--marker=%q: that folder holds locks and must not be watched; use its ctl/", m)
-		}
 		cfg.Markers = append(cfg.Markers, abs)
+	}
+	cfg.Hold = cfg.Home.Run(cfg.Name).CtlHold()
+	if c.Hold != "" {
+		abs, err := controlFile("--hold", c.Hold, cfg)
+		if err != nil {
+			return err
+		}
+		cfg.Hold = abs
 	}
 	if err := cfg.WatchFilter.Check(); err != nil {
 		return exitcode.Errorf(exitcode.Usage, "--ignore: %w", err)
 	}
 	cfg.WatchFilter.Own = []string{cfg.Home.RunRoot(), cfg.Home.Logs(), cfg.Home.RestartRequested(), cfg.Home.RestartSentinel()}
+	if c.Heartbeat != "" {
+		cfg.Heartbeat, _ = filepath.Abs(c.Heartbeat)
+		cfg.WatchFilter.Own = append(cfg.WatchFilter.Own, cfg.Heartbeat)
+	}
 	if c.EnvFile != "" {
 		if err := supervisor.CheckEnvFile(c.EnvFile); err != nil {
 			return err
@@ -94,6 +113,21 @@ func (c *runCmd) checkFiles(cfg *supervisor.Config) error {
 		cfg.Dir, _ = filepath.Abs(c.Chdir)
 	}
 	return nil
+}
+
+// controlFile makes a path absolute that will be watched, by its folder.
+func controlFile(flag, path string, cfg *supervisor.Config) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if !isFolder(filepath.Dir(abs)) {
+		return "", exitcode.Errorf(exitcode.Usage, "%s=%q: its folder does not exist", flag, path)
+	}
+	if filepath.Dir(abs) == string(cfg.Home.Run(cfg.Name)) {
+		return "", exitcode.Errorf(exitcode.Usage, "%s=%q: that folder holds locks and must not be watched; use its ctl/", flag, path)
+	}
+	return abs, nil
 }
 
 // openEvents opens what --events names. On stdout, events and the command's

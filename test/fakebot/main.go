@@ -4,7 +4,7 @@
 //	alone FILE        fail (exit 99, and a line in FILE.twins) if another process holds FILE
 //	log FILE          append "start PID RESTARTS REASON" to FILE
 //	exit N            exit with N
-//	exits FILE        exit with the Nth word of FILE at the Nth start (counted in FILE.n); "run" goes on
+//	exits FILE        exit with the Nth word of FILE at the Nth start (counted in FILE.n); "run" goes on, "wait" waits
 //	after D           wait for D
 //	ignore SIG        ignore TERM, INT, HUP …
 //	on SIG N          exit with N on that signal
@@ -18,9 +18,14 @@
 //	closeall          close every descriptor from 3 upward
 //	env FILE          write the environment to FILE
 //	touch FILE        create FILE
+//	beat FILE N D     touch FILE, as a sign of life, N times with D in between
+//	notify TEXT       send TEXT, in which \n is a new line, to $NOTIFY_SOCKET
 //	marker FILE       create FILE with "1"
 //	echo FILE         append each line of standard input to FILE, until its end
 //	say TEXT          write a line to standard output
+//	cry TEXT          write a line to standard error
+//	mutter TEXT       write to standard error, and do not end the line
+//	count N           write N numbered lines to standard output
 //	spew N            write N bytes to standard output
 //	consume FILE N    wait for FILE, remove it, exit with N
 //	sigs FILE         append the name of each signal to FILE; TERM ends us with 0
@@ -31,6 +36,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -56,7 +62,7 @@ func main() {
 
 var arity = map[string]int{"alone": 1, "log": 1, "exit": 1, "exits": 1, "after": 1, "ignore": 1, "on": 2, "group": 1, "setsid": 1,
 	"wiped": 1, "pid": 1, "fds": 1, "closeall": 0, "env": 1, "touch": 1, "marker": 1, "echo": 1, "spew": 1, "wait": 0,
-	"leave": 2, "say": 1, "consume": 2, "sigs": 1}
+	"beat": 3, "notify": 1, "leave": 2, "say": 1, "cry": 1, "mutter": 1, "count": 1, "consume": 2, "sigs": 1}
 
 func fail(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, format+"\n", args...)
@@ -109,6 +115,10 @@ func do(verb string, a []string) {
 		check(os.Rename(a[0]+".tmp", a[0]))
 	case "touch":
 		check(os.WriteFile(a[0], nil, 0o600))
+	case "notify":
+		tellSocket(a[0])
+	case "beat":
+		beat(a[0], a[1], a[2])
 	case "marker":
 		check(os.WriteFile(a[0], []byte("1"), 0o600))
 	case "echo":
@@ -122,6 +132,16 @@ func do(verb string, a []string) {
 		_, _ = os.Stdout.Write(bytes.Repeat([]byte("x"), n))
 	case "say":
 		fmt.Println(a[0])
+	case "cry":
+		fmt.Fprintln(os.Stderr, a[0])
+	case "mutter":
+		fmt.Fprint(os.Stderr, a[0])
+	case "count":
+		n, err := strconv.Atoi(a[0])
+		check(err)
+		for i := range n {
+			fmt.Println("line", i+1)
+		}
 	case "consume":
 		n, err := strconv.Atoi(a[1])
 		check(err)
@@ -171,9 +191,34 @@ func exits(path string) {
 	if n >= len(codes) || codes[n] == "run" {
 		return
 	}
+	if codes[n] == "wait" {
+		time.Sleep(time.Hour)
+	}
 	code, err := strconv.Atoi(codes[n])
 	check(err)
 	os.Exit(code)
+}
+
+func tellSocket(text string) {
+	c, err := net.Dial("unixgram", os.Getenv("NOTIFY_SOCKET"))
+	check(err)
+	defer c.Close()
+	_, err = c.Write([]byte(strings.ReplaceAll(text, `\n`, "\n")))
+	check(err)
+}
+
+func beat(path, times, every string) {
+	n, err := strconv.Atoi(times)
+	check(err)
+	d, err := time.ParseDuration(every)
+	check(err)
+	for range n {
+		now := time.Now()
+		if os.Chtimes(path, now, now) != nil {
+			check(os.WriteFile(path, nil, 0o600))
+		}
+		time.Sleep(d)
+	}
 }
 
 func writePID(path string) {

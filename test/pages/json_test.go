@@ -16,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"ductor/internal/common/clitest"
 )
@@ -71,6 +72,8 @@ func TestJSON(t *testing.T) {
 	s := seen{}
 	t.Run("lives", func(t *testing.T) { lives(t, s) })
 	t.Run("requests", func(t *testing.T) { requests(t, s) })
+	t.Run("edits", func(t *testing.T) { edits(t, s) })
+	t.Run("slept", func(t *testing.T) { slept(t, s) })
 	t.Run("leftovers", func(t *testing.T) { leftovers(t, s) })
 	t.Run("locks", func(t *testing.T) { locks(t, s) })
 	t.Run("sentinels", func(t *testing.T) { sentinels(t, s) })
@@ -232,8 +235,18 @@ func lives(t *testing.T, s seen) {
 	must(t, hanged.cmd.Process.Signal(syscall.SIGTERM))
 	hanged.ends(t, 0)
 
+	log := w.path("bot.log")
+	w.supervise("talks", "--log", log, "--", w.bot(), "cry", "help", "exit", "78").ends(t, 78)
+	s.line(t, "status --json", w.run(1, "ductor-supervise", "status", "--json", "--name", "talks"))
+	data, err := os.ReadFile(w.file("talks", "status.json"))
+	must(t, err)
+	s.line(t, "status.json", data)
+	w.events("talks")
+
 	down := w.supervise("down", "--backoff", "1h:1h", "--", w.bot(), "exit", "1")
 	w.await("down", "backoff", 0)
+	s.line(t, "status --json", w.run(0, "ductor-supervise", "status", "--json", "--name", "down"))
+	must(t, os.WriteFile(w.file("down", "status.json"), []byte("garbage"), 0o600))
 	s.line(t, "status --json", w.run(0, "ductor-supervise", "status", "--json", "--name", "down"))
 	must(t, down.cmd.Process.Signal(syscall.SIGTERM))
 	down.ends(t, 0)
@@ -275,6 +288,73 @@ func requests(t *testing.T, s seen) {
 	must(t, signalled.cmd.Process.Signal(syscall.SIGINT))
 	signalled.ends(t, 0)
 	w.events("signalled")
+}
+
+// edits: changes that wait, that do not pass, and that come in a loop; bots that
+// say how they are.
+func edits(t *testing.T, s seen) {
+	w := world{newSandbox(t), t, s}
+	must(t, os.Mkdir(w.path("src"), 0o700))
+	p := w.supervise("edited", "--watch", "src", "--preflight", "echo no >&2; kill -9 $$", "--", w.bot(), "wait")
+	w.await("edited", "up", 0)
+	must(t, os.WriteFile(w.file("edited", "ctl/hold"), nil, 0o600))
+	must(t, os.WriteFile(w.path("src/a.py"), []byte("x = 1\n"), 0o600))
+	w.awaitEvent("edited", "held")
+	w.s.line(t, "status --json", w.run(0, "ductor-supervise", "status", "--json", "--name", "edited"))
+	must(t, os.Remove(w.file("edited", "ctl/hold")))
+	w.awaitEvent("edited", "preflight_failed")
+	w.s.line(t, "status --json", w.run(0, "ductor-supervise", "status", "--json", "--name", "edited"))
+	must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	p.ends(t, 0)
+	w.events("edited")
+
+	p = w.supervise("loop", "--watch", "src", "--", w.bot(), "touch", "src/log", "wait")
+	w.awaitEvent("loop", "watch_suspended")
+	w.s.line(t, "status --json", w.run(0, "ductor-supervise", "status", "--json", "--name", "loop"))
+	w.awaitEvent("loop", "watching")
+	must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	p.ends(t, 0)
+	w.events("loop")
+
+	must(t, os.WriteFile(w.path("codes"), []byte("42 run"), 0o600))
+	p = w.supervise("code", "--", w.bot(), "exits", w.path("codes"), "wait")
+	w.await("code", "up", 1)
+	w.s.line(t, "status --json", w.run(0, "ductor-supervise", "status", "--json", "--name", "code"))
+	must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	p.ends(t, 0)
+
+	p = w.supervise("speaks", "--notify", "--heartbeat-timeout", "300ms", "--backoff", "1h:1h", "--on-crash", "echo sorry; kill -9 $$", "--",
+		w.bot(), "notify", `STATUS=hello\nREADY=1\nWATCHDOG=1`, "wait")
+	w.await("speaks", "ready", 0)
+	w.s.line(t, "status --json", w.run(0, "ductor-supervise", "status", "--json", "--name", "speaks"))
+	w.awaitEvent("speaks", "hook_end")
+	must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	p.ends(t, 0)
+	w.events("speaks")
+}
+
+// slept: a supervisor that was stopped takes it for a sleep of the machine.
+func slept(t *testing.T, s seen) {
+	w := world{newSandbox(t), t, s}
+	p := w.supervise("slept", "--stop-timeout", "1s", "--", w.bot(), "ignore", "TERM", "touch", w.path("deaf"), "wait")
+	w.await("slept", "up", 0)
+	clitest.Wait(t, "the bot ignores TERM", func() bool { _, err := os.Stat(w.path("deaf")); return err == nil })
+	must(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	w.awaitEvent("slept", "stop_request")
+	must(t, p.cmd.Process.Signal(syscall.SIGSTOP))
+	time.Sleep(7 * time.Second) // not a wait: this is the sleep
+	must(t, p.cmd.Process.Signal(syscall.SIGCONT))
+	w.awaitEvent("slept", "resume")
+	p.ends(t, 0)
+	w.events("slept")
+}
+
+func (w world) awaitEvent(name, typ string) {
+	w.t.Helper()
+	clitest.Wait(w.t, name+": event "+typ, func() bool {
+		data, _ := os.ReadFile(w.file(name, "events.jsonl"))
+		return strings.Contains(string(data), `"type":"`+typ+`"`)
+	})
 }
 
 // leftovers: a supervisor that was killed, and the next one.

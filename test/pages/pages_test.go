@@ -154,7 +154,7 @@ func compareDefault(t *testing.T, items page, name, words string) {
 // DUCTOR_ word in a string, and every literal that getenv is called with.
 func variables(t *testing.T, tool string) (names []string) {
 	t.Helper()
-	word := regexp.MustCompile(`\bDUCTOR_[A-Z_]*[A-Z]\b`)
+	word := regexp.MustCompile(`\b(?:DUCTOR_[A-Z_]*[A-Z]|WATCHDOG_USEC|WATCHDOG_PID)\b`)
 	for _, path := range sources(t, tool) {
 		f := parse(t, path)
 		for _, s := range text(f) {
@@ -272,8 +272,8 @@ func TestFilesOfTheHome(t *testing.T) {
 			}
 		}
 	}
-	known = append(known, "run/NAME/bot.pid.lock", "run/NAME/bot.pid.json") // the siblings of every PID file
-	known = slices.DeleteFunc(known, func(s string) bool { return s == "run" })
+	known = append(known, "run/NAME/bot.pid.lock", "run/NAME/bot.pid.json", "run/NAME/hold.lock")       // the siblings of every PID file
+	known = slices.DeleteFunc(known, func(s string) bool { return s == "run" || s == "run/NAME/hold" }) // which is a lock alone
 	var described []string
 	for _, title := range readPage(t, "ductor-files.5").section(t, "DESCRIPTION").titles() {
 		if !strings.Contains(title, " ") && title != "Identity" {
@@ -305,7 +305,7 @@ func eventTypes(p page) []string { return p.find(`^\.It Cm (.*)`) }
 
 // TestIgnoredNames: the names that --watch ignores by default.
 func TestIgnoredNames(t *testing.T) {
-	const source = "cmd/ductor-supervise/internal/watch/trees.go"
+	const source = "cmd/ductor-supervise/internal/watch/sieve.go"
 	var ignored []string
 	ast.Inspect(parse(t, source), func(n ast.Node) bool {
 		if v, ok := n.(*ast.ValueSpec); ok && v.Names[0].Name == "defaultIgnore" {

@@ -251,6 +251,9 @@ func works(name string, args ...string) func() bool {
 var parts = map[string]part{
 	"python3":    {program("python3"), "apt-get install python3"},
 	"mandoc":     {program("mandoc"), "apt-get install mandoc"},
+	"git":        {program("git"), "apt-get install git"},
+	"rsync":      {program("rsync"), "apt-get install rsync"},
+	"vim":        {program("vim.tiny"), "apt-get install vim-tiny"},
 	"setpriv":    {works("setpriv", "--reuid=65534", "--clear-groups", "true"), "run as root, with util-linux"},
 	"namespaces": {works("unshare", "--mount", "--pid", "--fork", "true"), "run as root on Linux, with util-linux"},
 }

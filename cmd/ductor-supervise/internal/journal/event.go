@@ -24,6 +24,7 @@ type Event struct {
 	PIDs           []int     `json:"pids,omitempty"`
 	Command        []string  `json:"command,omitempty"`
 	Message        string    `json:"message,omitempty"`
+	Tail           string    `json:"tail,omitempty"` // the end of the bot's standard error
 }
 
 // Type names what happened.
@@ -34,7 +35,7 @@ const (
 	Leftovers       Type = "leftovers"        // pids: of a dead supervisor, stopped
 	ChildStart      Type = "child_start"      // pid, reason
 	ChildUp         Type = "child_up"         // pid: the command was executed
-	ChildExit       Type = "child_exit"       // pid, code, signal, runtime_seconds
+	ChildExit       Type = "child_exit"       // pid, code, signal, runtime_seconds, tail
 	NotExecuted     Type = "not_executed"     // code, message
 	Backoff         Type = "backoff"          // delay_seconds, crashes
 	RestartRequest  Type = "restart_request"  // reason, path or signal
@@ -44,6 +45,14 @@ const (
 	Storm           Type = "storm"            // reason: too many short runs asked for a restart
 	UnrequestedExit Type = "unrequested_exit" // code: the bot ended itself with a stop code
 	GaveUp          Type = "gave_up"          // count: --max-crashes
+	ChildReady      Type = "child_ready"      // pid: the bot said that it can work
+	Hang            Type = "hang"             // pid, reason: heartbeat or watchdog; delay_seconds: how long nothing came
+	PreflightFailed Type = "preflight_failed" // path, count: of the change; code, signal; message: the last lines
+	Held            Type = "held"             // path, count: of the change; message: the hold file it waits for
+	Watching        Type = "watching"         // reason: native or poll; count: folders
+	WatchSuspended  Type = "watch_suspended"  // path, count: restarts by file changes that were too many
+	HookEnd         Type = "hook_end"         // reason: on-crash or on-event; code, signal, runtime_seconds, message
+	Resume          Type = "resume"           // delay_seconds: how long this machine slept
 	Warning         Type = "warning"          // message
 	SupervisorExit  Type = "supervisor_exit"  // code
 )
@@ -51,7 +60,8 @@ const (
 // Types lists all, for the test that compares them with the page.
 func Types() []Type {
 	return []Type{SupervisorStart, Leftovers, ChildStart, ChildUp, ChildExit, NotExecuted, Backoff, RestartRequest,
-		Change, StopRequest, Escalate, Storm, UnrequestedExit, GaveUp, Warning, SupervisorExit}
+		Change, StopRequest, Escalate, Storm, UnrequestedExit, GaveUp, ChildReady, Hang, PreflightFailed, Held, Watching,
+		WatchSuspended, HookEnd, Resume, Warning, SupervisorExit}
 }
 
 // Text is the event for people: what, and why.
@@ -64,7 +74,7 @@ func (e Event) Text() string {
 	case ChildStart:
 		return fmt.Sprintf("started PID %d (%s)", e.PID, startReason(e.Reason))
 	case ChildExit:
-		return fmt.Sprintf("PID %d %s after %s", e.PID, e.how(), seconds(e.RuntimeSeconds))
+		return fmt.Sprintf("PID %d %s after %s%s", e.PID, e.how(), seconds(e.RuntimeSeconds), lines(e.lastWords()))
 	case NotExecuted:
 		return fmt.Sprintf("not executed (code %d): %s", e.code(), e.Message)
 	case Backoff:
@@ -83,6 +93,22 @@ func (e Event) Text() string {
 		return fmt.Sprintf("the bot ended itself with code %d, which means stop", e.code())
 	case GaveUp:
 		return fmt.Sprintf("giving up: the limit of crashes is reached (%d)", e.Count)
+	case ChildReady:
+		return fmt.Sprintf("PID %d is ready", e.PID)
+	case Hang:
+		return fmt.Sprintf("PID %d hangs: no %s for %s", e.PID, e.Reason, seconds(e.DelaySeconds))
+	case PreflightFailed:
+		return fmt.Sprintf("changed: %s%s; the preflight %s, so the bot stays as it is%s", e.Path, others(e.Count), e.how(), lines(e.Message))
+	case Held:
+		return fmt.Sprintf("changed: %s%s; waiting for %s to go", e.Path, others(e.Count), e.Message)
+	case Watching:
+		return fmt.Sprintf("watching %d folders (%s)", e.Count, e.Reason)
+	case WatchSuspended:
+		return fmt.Sprintf("%d restarts by file changes within a minute, the last by %s: no more of them until a restart is asked for", e.Count, e.Path)
+	case HookEnd:
+		return fmt.Sprintf("the %s hook %s after %s%s", e.Reason, e.how(), seconds(e.RuntimeSeconds), lines(e.Message))
+	case Resume:
+		return fmt.Sprintf("the clock went on by %s without us (sleep?); all deadlines begin anew", seconds(e.DelaySeconds))
 	case Warning:
 		return "warning: " + e.Message
 	case SupervisorExit:
@@ -116,6 +142,15 @@ func (e Event) by() string {
 		}
 	}
 	return "nobody known"
+}
+
+// lines sets the last words of a program off.
+func lines(text string) string {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return ""
+	}
+	return ":\n" + text
 }
 
 func startReason(reason string) string {

@@ -15,7 +15,7 @@ import (
 // Status is status.json.
 type Status struct {
 	Name       string            `json:"name"`
-	State      string            `json:"state"` // starting, up, stopping, backoff, down, fatal
+	State      string            `json:"state"` // starting, up, ready, stopping, backoff, down, fatal
 	Supervisor Supervisor        `json:"supervisor"`
 	PID        int               `json:"pid,omitempty"`   // the child's, while there is one
 	Child      *process.Identity `json:"child,omitempty"` // the same, beyond its PID
@@ -26,6 +26,11 @@ type Status struct {
 	Command    []string          `json:"command"`
 	LastExit   *LastExit         `json:"last_exit,omitempty"`
 	NextStart  *time.Time        `json:"next_start_at,omitempty"`
+	// Readiness: the bot is expected to say when it is ready; until then it is
+	// only up.
+	Readiness bool   `json:"readiness,omitempty"`
+	Text      string `json:"status_text,omitempty"` // what the bot says of itself (STATUS= of sd_notify)
+	Log       string `json:"log,omitempty"`         // where its output goes, with --log
 }
 
 // Supervisor is the identity of the supervisor and the DUCTOR_INSTANCE that it

@@ -5,11 +5,7 @@
 // restart > crash.
 package policy
 
-import (
-	"fmt"
-	"slices"
-	"time"
-)
+import "time"
 
 // Config is the part of the command line that decisions depend on.
 type Config struct {
@@ -22,6 +18,8 @@ type Config struct {
 	Budget       Rate          // short runs that may ask for a restart; more count as crashes
 	MaxCrashes   Rate          // so many crashes end the supervisor
 	StopTimeout  time.Duration // between the stop signal and KILL
+	HangTimeout  time.Duration // after the last sign of life
+	CrashHook    bool          // something runs between a crash and the next start
 }
 
 // Rate is N events within Per; the zero Rate sets no limit. A window is all
@@ -38,6 +36,7 @@ const (
 	Idle     Phase = "idle"     // before the first start; never seen from outside
 	Starting Phase = "starting" // spawned, not known to be executed
 	Up       Phase = "up"       // executed
+	Ready    Phase = "ready"    // it said that it can work
 	Stopping Phase = "stopping" // the tree is being ended
 	Backoff  Phase = "backoff"  // waiting for the next start
 	Down     Phase = "down"     // ended as asked for
@@ -45,13 +44,14 @@ const (
 )
 
 // Phases lists all of them, for tests and for readers of status.json.
-func Phases() []Phase { return []Phase{Idle, Starting, Up, Stopping, Backoff, Down, Fatal} }
+func Phases() []Phase { return []Phase{Idle, Starting, Up, Ready, Stopping, Backoff, Down, Fatal} }
 
 // Intent is why the tree is being ended. A larger one overrides a smaller.
 type Intent int
 
 const (
-	NoIntent Intent = iota
+	NoIntent   Intent = iota
+	IntentHang        // it gave no sign of life: whatever its code, this is a crash
 	IntentRestart
 	IntentStop
 )
@@ -66,8 +66,11 @@ type State struct {
 	StartedAt time.Time   // of the current or last run
 	EndedAt   time.Time   // of its leader: the time that its tree took after that makes no long run
 	Executed  bool        // some run was executed: the first start is over
+	Asked     bool        // the stop signal was sent to this run's tree
 	Killed    bool        // KILL was sent to this run's tree
 	Deadline  time.Time   // of the stop timeout or of the back-off; zero when there is none
+	HangAt    time.Time   // when no sign of life means that it hangs; zero before the first one
+	Hooking   bool        // the crash hook runs, and the next start waits for it
 	Crashes   int         // consecutive short runs
 	Restarts  int         // starts after the first
 	ShortRuns []time.Time // that asked for a restart, within the budget's window
@@ -121,6 +124,21 @@ type (
 	}
 	// Tick: the deadline may have passed.
 	Tick struct{}
+	// Alive: the bot said that it can work.
+	Alive struct{}
+	// Beat: it gave a sign of life at At. The first one arms the deadline for
+	// the next.
+	Beat struct{ At time.Time }
+	// Hung: it said itself that it hangs.
+	Hung struct{}
+	// Ending: it said that it is about to end.
+	Ending struct{}
+	// Extend: it asked for By more time, whatever it is about.
+	Extend struct{ By time.Duration }
+	// Resume: this machine slept, and nobody could keep a deadline.
+	Resume struct{}
+	// HookDone: the crash hook is over.
+	HookDone struct{}
 )
 
 func (Begin) event()        {}
@@ -131,6 +149,13 @@ func (TreeGone) event()     {}
 func (Stop) event()         {}
 func (Restart) event()      {}
 func (Tick) event()         {}
+func (Alive) event()        {}
+func (Beat) event()         {}
+func (Hung) event()         {}
+func (Ending) event()       {}
+func (Extend) event()       {}
+func (Resume) event()       {}
+func (HookDone) event()     {}
 
 // Action is what the supervisor does to the world.
 type Action string
@@ -139,6 +164,8 @@ const (
 	Spawn     Action = "spawn"     // start the command
 	Terminate Action = "terminate" // send the stop signal to the tree
 	Kill      Action = "kill"      // send KILL to the tree
+	RunHook   Action = "run_hook"  // start the crash hook
+	EndHook   Action = "end_hook"  // end it early; a second time means now
 	Quit      Action = "quit"      // end the supervisor with State.Code
 )
 
@@ -147,232 +174,4 @@ type Note struct {
 	Type  string        // as in events.jsonl
 	Cause Cause         // with "restart_request"
 	Delay time.Duration // with "backoff"
-}
-
-// Step returns the state after an event, what to do, and what to tell.
-func Step(c Config, s State, ev Event, now time.Time) (State, []Action, []Note) {
-	s.ShortRuns, s.CrashedAt = slices.Clone(s.ShortRuns), slices.Clone(s.CrashedAt)
-	switch e := ev.(type) {
-	case Begin:
-		if s.Phase == Idle {
-			return spawn(s, CauseFirst, now)
-		}
-	case Executed:
-		if s.Phase == Starting {
-			s.Phase, s.Executed = Up, true
-			return s, nil, nil
-		}
-		s.Executed = s.Executed || s.Phase == Stopping
-	case SpawnFailed:
-		if s.Phase == Starting {
-			exit := Exit{Code: e.Code, NotExecuted: true}
-			s.Phase, s.Exit, s.EndedAt = Stopping, &exit, now
-			return ended(c, s, now)
-		}
-	case LeaderExited:
-		return leaderExited(c, s, e.Exit, now)
-	case TreeGone:
-		if s.Phase == Stopping && s.Exit != nil {
-			return ended(c, s, now)
-		}
-	case Stop:
-		return stop(c, s, now)
-	case Restart:
-		return restart(c, s, e, now)
-	case Tick:
-		return tick(s, now)
-	default:
-		panic(fmt.Sprintf("policy: unknown event %T", ev))
-	}
-	return s, nil, nil
-}
-
-func spawn(s State, cause Cause, now time.Time) (State, []Action, []Note) {
-	s.Phase, s.Intent, s.Cause, s.Exit = Starting, NoIntent, cause, nil
-	s.Killed, s.Deadline, s.StartedAt = false, time.Time{}, now
-	if cause != CauseFirst {
-		s.Restarts++
-	}
-	return s, []Action{Spawn}, nil
-}
-
-func quit(s State, phase Phase, code int) (State, []Action, []Note) {
-	s.Phase, s.Code, s.Deadline = phase, code, time.Time{}
-	return s, []Action{Quit}, nil
-}
-
-// leaderExited ends what the leader left behind; a tree that is being ended
-// already has had its signal.
-func leaderExited(c Config, s State, exit Exit, now time.Time) (State, []Action, []Note) {
-	switch s.Phase {
-	case Starting, Up:
-		s.Phase, s.Exit, s.EndedAt, s.Deadline = Stopping, &exit, now, now.Add(c.StopTimeout)
-		return s, []Action{Terminate}, nil
-	case Stopping:
-		if s.Exit == nil {
-			s.Exit, s.EndedAt = &exit, now
-		}
-	}
-	return s, nil, nil
-}
-
-func stop(c Config, s State, now time.Time) (State, []Action, []Note) {
-	switch s.Phase {
-	case Idle, Backoff:
-		return quit(s, Down, 0)
-	case Starting, Up:
-		s.Phase, s.Intent, s.Deadline = Stopping, IntentStop, now.Add(c.StopTimeout)
-		return s, []Action{Terminate}, nil
-	case Stopping:
-		if s.Intent != IntentStop {
-			s.Intent = IntentStop
-			return s, nil, nil
-		}
-		return kill(s)
-	}
-	return s, nil, nil
-}
-
-// kill is for a tree that does not end: the deadline is over, or somebody asked
-// a second time. Whoever acts on it repeats it until the tree is gone.
-func kill(s State) (State, []Action, []Note) {
-	if s.Killed {
-		return s, nil, nil
-	}
-	s.Killed, s.Deadline = true, time.Time{}
-	return s, []Action{Kill}, []Note{{Type: "escalate"}}
-}
-
-func restart(c Config, s State, e Restart, now time.Time) (State, []Action, []Note) {
-	if e.Cause == CauseChange && !e.At.After(s.StartedAt) {
-		return s, nil, nil
-	}
-	note := []Note{{Type: "restart_request", Cause: e.Cause}}
-	switch s.Phase {
-	case Backoff:
-		if s.overBudget(c, e.Cause, now) { // the start that back-off leads to is the answer
-			return s, nil, []Note{{Type: "storm", Cause: e.Cause}}
-		}
-		s.forgive()
-		next, actions, _ := spawn(s, e.Cause, now)
-		return next, actions, note
-	case Starting, Up:
-		s.Phase, s.Intent, s.Cause, s.Deadline = Stopping, IntentRestart, e.Cause, now.Add(c.StopTimeout)
-		return s, []Action{Terminate}, note
-	case Stopping:
-		if s.Intent == NoIntent {
-			s.Intent, s.Cause = IntentRestart, e.Cause
-			return s, nil, note
-		}
-	}
-	return s, nil, nil
-}
-
-func tick(s State, now time.Time) (State, []Action, []Note) {
-	if s.Deadline.IsZero() || now.Before(s.Deadline) {
-		return s, nil, nil
-	}
-	switch s.Phase {
-	case Stopping:
-		return kill(s)
-	case Backoff:
-		return spawn(s, CauseCrash, now)
-	}
-	return s, nil, nil
-}
-
-// ended decides what comes after a run of which nothing is left.
-func ended(c Config, s State, now time.Time) (State, []Action, []Note) {
-	exit := *s.Exit
-	own := !exit.Signal && !exit.NotExecuted // the code is the bot's own word
-	switch {
-	case s.Intent == IntentStop:
-		return quit(s, Down, 0)
-	case own && slices.Contains(c.FatalCodes, exit.Code):
-		return quit(s, Fatal, exit.Code)
-	case exit.NotExecuted && !s.Executed && s.Intent == NoIntent:
-		return quit(s, Fatal, exit.Code)
-	case s.Intent == IntentRestart:
-		return again(c, s, s.Cause, now)
-	case own && slices.Contains(c.RestartCodes, exit.Code):
-		return again(c, s, CauseCode, now)
-	case own && slices.Contains(c.StopCodes, exit.Code):
-		next, actions, _ := quit(s, Down, 0)
-		return next, actions, []Note{{Type: "unrequested_exit"}}
-	}
-	return crashed(c, s, now)
-}
-
-// again starts the next run at once. Requests that the bot can make itself (a
-// code, a marker) have a budget of short runs: a /restart that is delivered
-// again after each start must not become a fork storm.
-func again(c Config, s State, cause Cause, now time.Time) (State, []Action, []Note) {
-	if s.overBudget(c, cause, now) {
-		next, actions, notes := crashed(c, s, now)
-		return next, actions, append([]Note{{Type: "storm", Cause: cause}}, notes...)
-	}
-	if s.ranLong(c) {
-		s.Storming = false
-	}
-	s.forgive()
-	return spawn(s, cause, now)
-}
-
-func (s *State) ranLong(c Config) bool { return s.EndedAt.Sub(s.StartedAt) >= c.ResetAfter }
-
-// overBudget counts a request that the bot can make itself after a short run.
-func (s *State) overBudget(c Config, cause Cause, now time.Time) bool {
-	selfMade := cause == CauseCode || cause == CauseMarker
-	if !selfMade || c.Budget.N == 0 || s.ranLong(c) {
-		return false
-	}
-	s.ShortRuns = append(within(s.ShortRuns, c.Budget.Per, now), now)
-	s.ShortRuns = s.ShortRuns[max(0, len(s.ShortRuns)-c.Budget.N-1):]
-	over := len(s.ShortRuns) > c.Budget.N
-	s.Storming = s.Storming || over
-	return over
-}
-
-// forgive clears the crash count, but not the one that a storm built up: the
-// budget lets a request pass now and then, and the delays would begin anew.
-func (s *State) forgive() {
-	if !s.Storming {
-		s.Crashes = 0
-	}
-}
-
-// crashed backs off for min(MIN·2ⁿ, MAX), n being the consecutive short runs,
-// or gives up.
-func crashed(c Config, s State, now time.Time) (State, []Action, []Note) {
-	s.Crashes++
-	if s.ranLong(c) {
-		s.Crashes, s.Storming = 0, false
-	}
-	if c.MaxCrashes.N > 0 {
-		s.CrashedAt = append(within(s.CrashedAt, c.MaxCrashes.Per, now), now)
-		if len(s.CrashedAt) >= c.MaxCrashes.N {
-			next, actions, _ := quit(s, Fatal, s.Exit.Code)
-			return next, actions, []Note{{Type: "gave_up"}}
-		}
-	}
-	delay := Delay(c, s.Crashes)
-	s.Phase, s.Intent, s.Deadline = Backoff, NoIntent, now.Add(delay)
-	return s, nil, []Note{{Type: "backoff", Delay: delay}}
-}
-
-// Delay is min(MIN·2ⁿ, MAX).
-func Delay(c Config, n int) time.Duration {
-	d := c.BackoffMin
-	for ; n > 0 && d > 0 && d < c.BackoffMax; n-- {
-		if d > c.BackoffMax/2 { // also where doubling would overflow
-			return c.BackoffMax
-		}
-		d *= 2
-	}
-	return min(d, c.BackoffMax)
-}
-
-// within drops what is older than per.
-func within(times []time.Time, per time.Duration, now time.Time) []time.Time {
-	return slices.DeleteFunc(times, func(t time.Time) bool { return now.Sub(t) > per })
 }

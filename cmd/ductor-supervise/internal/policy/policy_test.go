@@ -15,7 +15,7 @@ import (
 var usual = Config{
 	StopCodes: []int{0}, RestartCodes: []int{42}, FatalCodes: []int{78},
 	BackoffMin: time.Second, BackoffMax: 30 * time.Second, ResetAfter: 10 * time.Second,
-	Budget: Rate{5, 60 * time.Second}, StopTimeout: 10 * time.Second,
+	Budget: Rate{5, 60 * time.Second}, StopTimeout: 10 * time.Second, HangTimeout: 30 * time.Second,
 }
 
 // t0 is the start of the current run in all tables.
@@ -25,19 +25,24 @@ func at(d time.Duration) time.Time { return t0.Add(d) }
 
 // sketch is a state in a few words, for tables.
 type sketch struct {
-	phase  Phase
-	intent Intent
-	cause  Cause
-	killed bool
-	exit   bool // the leader has ended
-	due    time.Duration
-	code   int
+	phase   Phase
+	intent  Intent
+	cause   Cause
+	killed  bool
+	exit    bool // the leader has ended
+	hooking bool
+	due     time.Duration
+	hang    time.Duration
+	code    int
 }
 
 func sketchOf(s State) sketch {
-	k := sketch{phase: s.Phase, intent: s.Intent, cause: s.Cause, killed: s.Killed, exit: s.Exit != nil, code: s.Code}
+	k := sketch{phase: s.Phase, intent: s.Intent, cause: s.Cause, killed: s.Killed, exit: s.Exit != nil, hooking: s.Hooking, code: s.Code}
 	if !s.Deadline.IsZero() {
 		k.due = s.Deadline.Sub(t0)
+	}
+	if !s.HangAt.IsZero() {
+		k.hang = s.HangAt.Sub(t0)
 	}
 	return k
 }
@@ -48,14 +53,20 @@ var situations = map[string]State{
 	"idle":             {Phase: Idle},
 	"starting":         {Phase: Starting, Cause: CauseFirst, StartedAt: t0},
 	"up":               {Phase: Up, Cause: CauseFirst, StartedAt: t0, Executed: true},
-	"stopping":         {Phase: Stopping, Intent: IntentStop, Cause: CauseFirst, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second)},
-	"stopping,killed":  {Phase: Stopping, Intent: IntentStop, Cause: CauseFirst, StartedAt: t0, Executed: true, Killed: true},
-	"stopping,exited":  {Phase: Stopping, Intent: IntentStop, Cause: CauseFirst, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second), EndedAt: t0, Exit: &Exit{Code: 1}},
-	"restarting":       {Phase: Stopping, Intent: IntentRestart, Cause: CauseMarker, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second)},
-	"restarting,done":  {Phase: Stopping, Intent: IntentRestart, Cause: CauseSignal, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second), EndedAt: t0, Exit: &Exit{Code: 0}},
-	"cleaning":         {Phase: Stopping, Cause: CauseFirst, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second), EndedAt: t0, Exit: &Exit{Code: 1}},
-	"cleaning,killing": {Phase: Stopping, Cause: CauseFirst, StartedAt: t0, Executed: true, Killed: true, EndedAt: t0, Exit: &Exit{Code: 1}},
-	"backoff":          {Phase: Backoff, Cause: CauseFirst, StartedAt: t0, Executed: true, Crashes: 1, Deadline: at(2 * time.Second), EndedAt: t0, Exit: &Exit{Code: 1}},
+	"stopping":         {Phase: Stopping, Asked: true, Intent: IntentStop, Cause: CauseFirst, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second)},
+	"stopping,killed":  {Phase: Stopping, Asked: true, Intent: IntentStop, Cause: CauseFirst, StartedAt: t0, Executed: true, Killed: true},
+	"stopping,exited":  {Phase: Stopping, Asked: true, Intent: IntentStop, Cause: CauseFirst, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second), EndedAt: t0, Exit: &Exit{Code: 1}},
+	"restarting":       {Phase: Stopping, Asked: true, Intent: IntentRestart, Cause: CauseMarker, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second)},
+	"restarting,done":  {Phase: Stopping, Asked: true, Intent: IntentRestart, Cause: CauseSignal, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second), EndedAt: t0, Exit: &Exit{Code: 0}},
+	"cleaning":         {Phase: Stopping, Asked: true, Cause: CauseFirst, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second), EndedAt: t0, Exit: &Exit{Code: 1}},
+	"cleaning,killing": {Phase: Stopping, Asked: true, Cause: CauseFirst, StartedAt: t0, Executed: true, Killed: true, EndedAt: t0, Exit: &Exit{Code: 1}},
+	"ready":            {Phase: Ready, Cause: CauseFirst, StartedAt: t0, Executed: true, HangAt: at(20 * time.Second)},
+	"ending":           {Phase: Stopping, Cause: CauseFirst, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second)},
+	"hanging":          {Phase: Stopping, Asked: true, Intent: IntentHang, Cause: CauseFirst, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second)},
+	"hanging,done":     {Phase: Stopping, Asked: true, Intent: IntentHang, Cause: CauseFirst, StartedAt: t0, Executed: true, Deadline: at(10 * time.Second), EndedAt: t0, Exit: &Exit{Code: 42}},
+	"hooking":          {Phase: Backoff, Hooking: true, Cause: CauseCrash, StartedAt: t0, Executed: true, Crashes: 1, Deadline: at(2 * time.Second), EndedAt: t0, Exit: &Exit{Code: 1}},
+	"hooking,stop":     {Phase: Stopping, Asked: true, Hooking: true, Intent: IntentStop, Cause: CauseCrash, StartedAt: t0, Executed: true, Crashes: 1, EndedAt: t0, Exit: &Exit{Code: 1}},
+	"backoff":          {Phase: Backoff, Cause: CauseCrash, StartedAt: t0, Executed: true, Crashes: 1, Deadline: at(2 * time.Second), EndedAt: t0, Exit: &Exit{Code: 1}},
 	"down":             {Phase: Down, Intent: IntentStop, Cause: CauseFirst, StartedAt: t0, Executed: true, EndedAt: t0, Exit: &Exit{Code: 1}},
 	"fatal":            {Phase: Fatal, Cause: CauseFirst, StartedAt: t0, Executed: true, EndedAt: t0, Exit: &Exit{Code: 78}, Code: 78},
 }
@@ -74,6 +85,13 @@ var happenings = map[string]Event{
 	"old change": Restart{Cause: CauseChange, At: t0},
 	"tick":       Tick{}, // before any deadline
 	"late":       Tick{}, // after it
+	"alive":      Alive{},
+	"beat":       Beat{At: at(time.Second)},
+	"hung":       Hung{},
+	"ending":     Ending{},
+	"extend":     Extend{By: time.Minute},
+	"resume":     Resume{},
+	"hook done":  HookDone{},
 }
 
 // answer is what a step leads to: the state, what is done, what is told.
@@ -91,18 +109,25 @@ const (
 	soon = 11 * time.Second // one second after the start, where all steps of the table are made
 )
 
+// hangs is when silence means that it hangs.
+type hangs time.Duration
+
 func to(p Phase, i Intent, c Cause, more ...any) answer {
 	a := answer{sketch: sketch{phase: p, intent: i, cause: c}}
 	for _, m := range more {
 		switch m := m.(type) {
 		case time.Duration:
 			a.due = m
+		case hangs:
+			a.hang = time.Duration(m)
 		case int:
 			a.code = m
 		case Action:
 			a.actions = append(a.actions, m)
 		case string:
 			switch m {
+			case "hooking":
+				a.hooking = true
 			case "killed":
 				a.killed = true
 			case "exited":
@@ -123,6 +148,7 @@ var table = map[string]map[string]answer{
 		// Nothing has been started, so nothing can be restarted or end.
 		"executed": same, "no process": same, "exit": same, "gone": same, "marker": same, "usr1": same,
 		"change": same, "old change": same, "tick": same, "late": same,
+		"alive": same, "beat": same, "hung": same, "ending": same, "extend": same, "resume": same, "hook done": same,
 	},
 	"starting": {
 		"executed":   to(Up, NoIntent, CauseFirst),
@@ -133,6 +159,11 @@ var table = map[string]map[string]answer{
 		"usr1":       to(Stopping, IntentRestart, CauseSignal, soon, Terminate, "restart_request signal"),
 		"change":     to(Stopping, IntentRestart, CauseChange, soon, Terminate, "restart_request change"),
 		"begin":      same, "gone": same, "old change": same, "tick": same, "late": same,
+		"alive":  to(Ready, NoIntent, CauseFirst, "child_ready"),
+		"beat":   to(Starting, NoIntent, CauseFirst, hangs(31*time.Second)),
+		"hung":   to(Stopping, IntentHang, CauseFirst, soon, Terminate, "hang 30s"),
+		"ending": to(Stopping, NoIntent, CauseFirst, soon),
+		"extend": same, "resume": same, "hook done": same,
 	},
 	"up": {
 		"exit":   to(Stopping, NoIntent, CauseFirst, "exited", soon, Terminate),
@@ -141,6 +172,11 @@ var table = map[string]map[string]answer{
 		"usr1":   to(Stopping, IntentRestart, CauseSignal, soon, Terminate, "restart_request signal"),
 		"change": to(Stopping, IntentRestart, CauseChange, soon, Terminate, "restart_request change"),
 		"begin":  same, "executed": same, "no process": same, "gone": same, "old change": same, "tick": same, "late": same,
+		"alive":  to(Ready, NoIntent, CauseFirst, "child_ready"),
+		"beat":   to(Up, NoIntent, CauseFirst, hangs(31*time.Second)),
+		"hung":   to(Stopping, IntentHang, CauseFirst, soon, Terminate, "hang 30s"),
+		"ending": to(Stopping, NoIntent, CauseFirst, soon),
+		"extend": same, "resume": same, "hook done": same,
 	},
 	"stopping": {
 		"exit": to(Stopping, IntentStop, CauseFirst, "exited", due),
@@ -150,11 +186,15 @@ var table = map[string]map[string]answer{
 		"marker": same, "usr1": same, "change": same, "old change": same,
 		// Gone without an exit cannot be: the leader is a part of the tree.
 		"begin": same, "executed": same, "no process": same, "gone": same, "tick": same,
+		"extend": to(Stopping, IntentStop, CauseFirst, 61*time.Second),
+		"resume": to(Stopping, IntentStop, CauseFirst, soon),
+		"alive":  same, "beat": same, "hung": same, "ending": same, "hook done": same,
 	},
 	"stopping,killed": {
 		"exit":  to(Stopping, IntentStop, CauseFirst, "killed", "exited"),
 		"begin": same, "executed": same, "no process": same, "gone": same, "stop": same, "marker": same, "usr1": same,
 		"change": same, "old change": same, "tick": same, "late": same,
+		"alive": same, "beat": same, "hung": same, "ending": same, "extend": same, "resume": same, "hook done": same,
 	},
 	"stopping,exited": {
 		"gone":  to(Down, IntentStop, CauseFirst, "exited", Quit),
@@ -162,6 +202,9 @@ var table = map[string]map[string]answer{
 		"late":  to(Stopping, IntentStop, CauseFirst, "exited", "killed", Kill, "escalate"),
 		"begin": same, "executed": same, "no process": same, "exit": same, "marker": same, "usr1": same,
 		"change": same, "old change": same, "tick": same,
+		"extend": to(Stopping, IntentStop, CauseFirst, "exited", 61*time.Second),
+		"resume": to(Stopping, IntentStop, CauseFirst, "exited", soon),
+		"alive":  same, "beat": same, "hung": same, "ending": same, "hook done": same,
 	},
 	"restarting": {
 		"exit": to(Stopping, IntentRestart, CauseMarker, "exited", due),
@@ -171,6 +214,9 @@ var table = map[string]map[string]answer{
 		// The first request keeps its name.
 		"marker": same, "usr1": same, "change": same, "old change": same,
 		"begin": same, "executed": same, "no process": same, "gone": same, "tick": same,
+		"extend": to(Stopping, IntentRestart, CauseMarker, 61*time.Second),
+		"resume": to(Stopping, IntentRestart, CauseMarker, soon),
+		"alive":  same, "beat": same, "hung": same, "ending": same, "hook done": same,
 	},
 	"restarting,done": {
 		"gone": to(Starting, NoIntent, CauseSignal, Spawn),
@@ -178,40 +224,120 @@ var table = map[string]map[string]answer{
 		"late": to(Stopping, IntentRestart, CauseSignal, "exited", "killed", Kill, "escalate"),
 		"exit": same, "marker": same, "usr1": same, "change": same, "old change": same,
 		"begin": same, "executed": same, "no process": same, "tick": same,
+		"extend": to(Stopping, IntentRestart, CauseSignal, "exited", 61*time.Second),
+		"resume": to(Stopping, IntentRestart, CauseSignal, "exited", soon),
+		"alive":  same, "beat": same, "hung": same, "ending": same, "hook done": same,
 	},
 	"cleaning": {
-		"gone":   to(Backoff, NoIntent, CauseFirst, "exited", 3*time.Second, "backoff 2s"),
+		"gone":   to(Backoff, NoIntent, CauseCrash, "exited", 3*time.Second, "backoff 2s"),
 		"stop":   to(Stopping, IntentStop, CauseFirst, "exited", due),
 		"marker": to(Stopping, IntentRestart, CauseMarker, "exited", due, "restart_request marker"),
 		"usr1":   to(Stopping, IntentRestart, CauseSignal, "exited", due, "restart_request signal"),
 		"change": to(Stopping, IntentRestart, CauseChange, "exited", due, "restart_request change"),
 		"late":   to(Stopping, NoIntent, CauseFirst, "exited", "killed", Kill, "escalate"),
 		"begin":  same, "executed": same, "no process": same, "exit": same, "old change": same, "tick": same,
+		"extend": to(Stopping, NoIntent, CauseFirst, "exited", 61*time.Second),
+		"resume": to(Stopping, NoIntent, CauseFirst, "exited", soon),
+		"alive":  same, "beat": same, "hung": same, "ending": same, "hook done": same,
 	},
 	"cleaning,killing": {
-		"gone":   to(Backoff, NoIntent, CauseFirst, "exited", "killed", 3*time.Second, "backoff 2s"),
+		"gone":   to(Backoff, NoIntent, CauseCrash, "exited", "killed", 3*time.Second, "backoff 2s"),
 		"stop":   to(Stopping, IntentStop, CauseFirst, "exited", "killed"),
 		"marker": to(Stopping, IntentRestart, CauseMarker, "exited", "killed", "restart_request marker"),
 		"usr1":   to(Stopping, IntentRestart, CauseSignal, "exited", "killed", "restart_request signal"),
 		"change": to(Stopping, IntentRestart, CauseChange, "exited", "killed", "restart_request change"),
 		"begin":  same, "executed": same, "no process": same, "exit": same, "old change": same, "tick": same, "late": same,
+		"alive": same, "beat": same, "hung": same, "ending": same, "extend": same, "resume": same, "hook done": same,
 	},
 	"backoff": {
-		"stop":   to(Down, NoIntent, CauseFirst, "exited", Quit),
+		"stop":   to(Down, NoIntent, CauseCrash, "exited", Quit),
 		"marker": to(Starting, NoIntent, CauseMarker, Spawn, "restart_request marker"),
 		"usr1":   to(Starting, NoIntent, CauseSignal, Spawn, "restart_request signal"),
 		"change": to(Starting, NoIntent, CauseChange, Spawn, "restart_request change"),
 		"late":   to(Starting, NoIntent, CauseCrash, Spawn),
 		"begin":  same, "executed": same, "no process": same, "exit": same, "gone": same, "old change": same, "tick": same,
+		"alive": same, "beat": same, "hung": same, "ending": same, "extend": same, "resume": same, "hook done": same,
+	},
+	"ready": {
+		"exit":   to(Stopping, NoIntent, CauseFirst, "exited", soon, Terminate),
+		"stop":   to(Stopping, IntentStop, CauseFirst, soon, Terminate),
+		"marker": to(Stopping, IntentRestart, CauseMarker, soon, Terminate, "restart_request marker"),
+		"usr1":   to(Stopping, IntentRestart, CauseSignal, soon, Terminate, "restart_request signal"),
+		"change": to(Stopping, IntentRestart, CauseChange, soon, Terminate, "restart_request change"),
+		"late":   to(Stopping, IntentHang, CauseFirst, 70*time.Second, Terminate, "hang 30s"),
+		"hung":   to(Stopping, IntentHang, CauseFirst, soon, Terminate, "hang 30s"),
+		"beat":   to(Ready, NoIntent, CauseFirst, hangs(31*time.Second)),
+		"ending": to(Stopping, NoIntent, CauseFirst, soon),
+		"extend": to(Ready, NoIntent, CauseFirst, hangs(61*time.Second)),
+		"resume": to(Ready, NoIntent, CauseFirst, hangs(31*time.Second)),
+		"begin":  same, "executed": same, "no process": same, "gone": same, "old change": same, "tick": same, "alive": same, "hook done": same,
+	},
+	// It said that it ends: it gets the time that a stop would give it, and no
+	// signal before its leader is gone.
+	"ending": {
+		"exit":   to(Stopping, NoIntent, CauseFirst, "exited", soon, Terminate),
+		"stop":   to(Stopping, IntentStop, CauseFirst, due),
+		"marker": to(Stopping, IntentRestart, CauseMarker, due, "restart_request marker"),
+		"usr1":   to(Stopping, IntentRestart, CauseSignal, due, "restart_request signal"),
+		"change": to(Stopping, IntentRestart, CauseChange, due, "restart_request change"),
+		"late":   to(Stopping, NoIntent, CauseFirst, "killed", Kill, "escalate"),
+		"extend": to(Stopping, NoIntent, CauseFirst, 61*time.Second),
+		"resume": to(Stopping, NoIntent, CauseFirst, soon),
+		"begin":  same, "executed": same, "no process": same, "gone": same, "old change": same, "tick": same,
+		"alive": same, "beat": same, "hung": same, "ending": same, "hook done": same,
+	},
+	"hanging": {
+		"exit":   to(Stopping, IntentHang, CauseFirst, "exited", due),
+		"stop":   to(Stopping, IntentStop, CauseFirst, due),
+		"marker": to(Stopping, IntentRestart, CauseMarker, due, "restart_request marker"),
+		"usr1":   to(Stopping, IntentRestart, CauseSignal, due, "restart_request signal"),
+		"change": to(Stopping, IntentRestart, CauseChange, due, "restart_request change"),
+		"late":   to(Stopping, IntentHang, CauseFirst, "killed", Kill, "escalate"),
+		"extend": to(Stopping, IntentHang, CauseFirst, 61*time.Second),
+		"resume": to(Stopping, IntentHang, CauseFirst, soon),
+		"begin":  same, "executed": same, "no process": same, "gone": same, "old change": same, "tick": same,
+		"alive": same, "beat": same, "hung": same, "ending": same, "hook done": same,
+	},
+	// It answered with 42, but it hung: that is a crash.
+	"hanging,done": {
+		"gone":   to(Backoff, NoIntent, CauseCrash, "exited", 3*time.Second, "backoff 2s"),
+		"stop":   to(Stopping, IntentStop, CauseFirst, "exited", due),
+		"marker": to(Stopping, IntentRestart, CauseMarker, "exited", due, "restart_request marker"),
+		"usr1":   to(Stopping, IntentRestart, CauseSignal, "exited", due, "restart_request signal"),
+		"change": to(Stopping, IntentRestart, CauseChange, "exited", due, "restart_request change"),
+		"late":   to(Stopping, IntentHang, CauseFirst, "exited", "killed", Kill, "escalate"),
+		"extend": to(Stopping, IntentHang, CauseFirst, "exited", 61*time.Second),
+		"resume": to(Stopping, IntentHang, CauseFirst, "exited", soon),
+		"begin":  same, "executed": same, "no process": same, "exit": same, "old change": same, "tick": same,
+		"alive": same, "beat": same, "hung": same, "ending": same, "hook done": same,
+	},
+	// Whatever is asked for, the crash hook comes first; only a stop cuts it short.
+	"hooking": {
+		"stop":      to(Stopping, IntentStop, CauseCrash, "exited", "hooking", EndHook),
+		"marker":    to(Backoff, NoIntent, CauseMarker, "exited", "hooking", time.Second, "restart_request marker"),
+		"usr1":      to(Backoff, NoIntent, CauseSignal, "exited", "hooking", time.Second, "restart_request signal"),
+		"change":    to(Backoff, NoIntent, CauseChange, "exited", "hooking", time.Second, "restart_request change"),
+		"hook done": to(Backoff, NoIntent, CauseCrash, "exited", 2*time.Second),
+		"late":      same, "begin": same, "executed": same, "no process": same, "exit": same, "gone": same, "old change": same, "tick": same,
+		"alive": same, "beat": same, "hung": same, "ending": same, "extend": same, "resume": same,
+	},
+	"hooking,stop": {
+		"stop":      to(Stopping, IntentStop, CauseCrash, "exited", "hooking", EndHook),
+		"hook done": to(Down, IntentStop, CauseCrash, "exited", Quit),
+		"late":      same, "begin": same, "executed": same, "no process": same, "exit": same, "gone": same, "tick": same,
+		"marker": same, "usr1": same, "change": same, "old change": same,
+		"alive": same, "beat": same, "hung": same, "ending": same, "extend": same, "resume": same,
 	},
 	// The end is the end.
 	"down": {
 		"begin": same, "executed": same, "no process": same, "exit": same, "gone": same, "stop": same,
 		"marker": same, "usr1": same, "change": same, "old change": same, "tick": same, "late": same,
+		"alive": same, "beat": same, "hung": same, "ending": same, "extend": same, "resume": same, "hook done": same,
 	},
 	"fatal": {
 		"begin": same, "executed": same, "no process": same, "exit": same, "gone": same, "stop": same,
 		"marker": same, "usr1": same, "change": same, "old change": same, "tick": same, "late": same,
+		"alive": same, "beat": same, "hung": same, "ending": same, "extend": same, "resume": same, "hook done": same,
 	},
 }
 

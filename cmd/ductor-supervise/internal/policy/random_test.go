@@ -19,6 +19,7 @@ type world struct {
 	leader bool // lives
 	tree   bool // something of the run lives, be it the leader
 	failed bool // the spawn failed; the policy has not been told
+	hook   bool // the crash hook runs
 	stops  int  // were asked for
 	trail  []string
 }
@@ -62,17 +63,24 @@ func (w *world) checkCause(before State, ev Event, act Action) error {
 	_, exited := ev.(LeaderExited)
 	_, tick := ev.(Tick)
 	late := tick && !before.Deadline.IsZero() && !w.now.Before(before.Deadline)
-	runs := before.Phase == Starting || before.Phase == Up
+	_, hung := ev.(Hung)
+	_, hookDone := ev.(HookDone)
+	late = late || tick && before.runs() && !before.HangAt.IsZero() && !w.now.Before(before.HangAt)
+	runs := before.runs()
 	ok := true
 	switch act {
 	case Spawn:
-		ok = begun && before.Phase == Idle || gone && before.Phase == Stopping || before.Phase == Backoff && (restart || late)
+		ok = begun && before.Phase == Idle || gone && before.Phase == Stopping || before.Phase == Backoff && (restart || late || hookDone) && !w.hook
 	case Terminate:
-		ok = runs && (stop || restart || exited)
+		ok = runs && (stop || restart || exited || hung || late) || exited && before.Phase == Stopping && !before.Asked
+	case RunHook:
+		ok = gone && before.Phase == Stopping || noProcess
+	case EndHook:
+		ok = stop && before.Hooking
 	case Kill:
 		ok = before.Phase == Stopping && !before.Killed && (late || stop && before.Intent == IntentStop)
 	case Quit:
-		ok = gone && before.Phase == Stopping || noProcess && before.Phase == Starting || stop && (before.Phase == Idle || before.Phase == Backoff)
+		ok = gone && before.Phase == Stopping || noProcess && before.Phase == Starting || stop && (before.Phase == Idle || before.Phase == Backoff) || hookDone && before.Intent == IntentStop
 	}
 	if !ok {
 		return fmt.Errorf("action %q has no cause", act)
@@ -89,14 +97,26 @@ func (w *world) act(act Action, spawnFails bool) error {
 		if w.stops > 0 {
 			return fmt.Errorf("spawned after a stop")
 		}
+		if w.hook {
+			return fmt.Errorf("spawned beside the crash hook")
+		}
 		w.leader, w.tree, w.failed = !spawnFails, !spawnFails, spawnFails
 	case Terminate, Kill:
 		if !w.tree {
 			return fmt.Errorf("%s for nothing", act)
 		}
+	case RunHook:
+		if w.hook || w.tree {
+			return fmt.Errorf("a hook beside another, or beside a run")
+		}
+		w.hook = true
+	case EndHook:
+		if !w.hook {
+			return fmt.Errorf("there is no hook to end")
+		}
 	case Quit:
-		if w.tree {
-			return fmt.Errorf("quit while the tree lives")
+		if w.tree || w.hook {
+			return fmt.Errorf("quit while the tree or the hook lives")
 		}
 	}
 	return nil
@@ -122,13 +142,16 @@ func (w *world) check(before State, act Action) error {
 	if s.Restarts != wantRestarts {
 		return fmt.Errorf("restarts went from %d to %d", before.Restarts, s.Restarts)
 	}
-	if (s.Phase == Starting || s.Phase == Up) && s.Intent != NoIntent {
+	if s.runs() && s.Intent != NoIntent {
 		return fmt.Errorf("phase %s with intent %d", s.Phase, s.Intent)
 	}
-	if due := s.Phase == Backoff || s.Phase == Stopping && !s.Killed; due == s.Deadline.IsZero() {
+	if s.Hooking != w.hook {
+		return fmt.Errorf("hooking is %v, but it is %v", s.Hooking, w.hook)
+	}
+	if due := s.Phase == Backoff || s.Phase == Stopping && !s.Killed && !s.Hooking; due == s.Deadline.IsZero() {
 		return fmt.Errorf("deadline %v in %s (killed: %v)", s.Deadline, s.Phase, s.Killed)
 	}
-	if w.leader && s.Phase != Starting && s.Phase != Up && s.Phase != Stopping {
+	if w.leader && !s.runs() && s.Phase != Stopping {
 		return fmt.Errorf("a leader lives in %s", s.Phase)
 	}
 	if w.c.Budget.N > 0 && len(s.ShortRuns) > w.c.Budget.N+1 || w.c.MaxCrashes.N > 0 && len(s.CrashedAt) > w.c.MaxCrashes.N {
@@ -152,16 +175,19 @@ func (w *world) wayOn() error {
 	switch s.Phase {
 	case Idle:
 		play(Begin{})
-	case Starting, Up:
+	case Starting, Up, Ready:
 		if w.failed {
 			play(SpawnFailed{127})
 		} else {
 			play(LeaderExited{Exit{Code: 1}})
 		}
 	case Stopping:
-		play(LeaderExited{Exit{Code: 1}}, TreeGone{})
+		play(LeaderExited{Exit{Code: 1}}, TreeGone{}, HookDone{})
 	case Backoff:
-		s, _, _ = Step(w.c, s, Tick{}, s.Deadline)
+		play(HookDone{})
+		if s.Phase == Backoff {
+			s, _, _ = Step(w.c, s, Tick{}, s.Deadline)
+		}
 	}
 	if s.Phase == w.s.Phase {
 		return fmt.Errorf("stuck in %s", s.Phase)
@@ -170,7 +196,7 @@ func (w *world) wayOn() error {
 	if w.failed {
 		play(SpawnFailed{127})
 	}
-	if play(Stop{}, LeaderExited{Exit{Code: 1}}, TreeGone{}); s.Phase != Down && s.Phase != Fatal {
+	if play(Stop{}, LeaderExited{Exit{Code: 1}}, TreeGone{}, HookDone{}); s.Phase != Down && s.Phase != Fatal {
 		return fmt.Errorf("a stop leads to %s", s.Phase)
 	}
 	return nil
@@ -183,8 +209,12 @@ func (w *world) next(pick func(n int) int) error {
 		w.failed = false
 		return w.step(SpawnFailed{[]int{71, 126, 127}[pick(3)]}, false)
 	}
+	if w.hook && pick(4) == 0 {
+		w.hook = false
+		return w.step(HookDone{}, pick(20) == 0)
+	}
 	fails := pick(20) == 0
-	switch k := pick(40); {
+	switch k := pick(50); {
 	case k == 0:
 		return w.step(Stop{}, fails)
 	case k < 6:
@@ -196,6 +226,9 @@ func (w *world) next(pick func(n int) int) error {
 		return w.step(Begin{}, fails)
 	case k < 22:
 		return w.step(Executed{}, fails)
+	case k < 32:
+		back := time.Duration(pick(2)) * time.Second
+		return w.step([]Event{Alive{}, Beat{w.now.Add(-back)}, Beat{w.now}, Alive{}, Hung{}, Ending{}, Extend{back}, Resume{}}[pick(8)], fails)
 	case w.leader:
 		w.leader = false
 		codes := []int{0, 1, 42, 42, 42, 78, 127, 255}
@@ -233,6 +266,7 @@ func configs() []Config {
 	strict.Budget, strict.MaxCrashes = Rate{1, time.Minute}, Rate{2, time.Minute}
 	mad.BackoffMin, mad.BackoffMax, mad.ResetAfter, mad.StopTimeout, mad.Budget = 0, 0, 0, 0, Rate{}
 	hasty.StopCodes, hasty.FatalCodes, hasty.MaxCrashes, hasty.BackoffMin, hasty.BackoffMax = nil, nil, Rate{50, time.Hour}, 0, 0
+	strict.CrashHook, hasty.CrashHook, mad.HangTimeout = true, true, 0
 	return []Config{usual, strict, mad, hasty}
 }
 

@@ -30,6 +30,7 @@ func (s *supervisor) lookAtFiles() {
 			s.step(policy.Restart{Cause: policy.CauseMarker, At: time.Now()}, journal.Event{Path: m})
 		}
 	}
+	s.lookAtHold()
 }
 
 // clearStop removes a request that was made of a supervisor before us.

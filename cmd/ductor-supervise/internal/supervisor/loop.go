@@ -22,7 +22,7 @@ const cleanPoll = 20 * time.Millisecond
 
 // loop turns what happens into events until the policy quits.
 func (s *supervisor) loop() (int, error) {
-	files := watch.NewFiles(append([]string{s.run.CtlStop()}, s.markers...), s.warnLater)
+	files := watch.NewFiles(append([]string{s.run.CtlStop(), s.cfg.Hold}, s.markers...), s.warnLater)
 	defer files.Close()
 	changes, closeTrees, err := s.watchTrees()
 	if err != nil {
@@ -30,6 +30,8 @@ func (s *supervisor) loop() (int, error) {
 	}
 	defer closeTrees()
 	s.clearStop()
+	alive, stopAlive := ticks(s.above.Watchdog())
+	defer stopAlive()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 
@@ -39,7 +41,10 @@ func (s *supervisor) loop() (int, error) {
 	}
 	s.step(policy.Begin{}, journal.Event{})
 	s.writeStatus()
+	s.report()
 	for !s.quit {
+		s.tellNext()
+		s.notice(time.Now(), 0)
 		s.arm(timer)
 		select {
 		case sig := <-s.signals.c:
@@ -56,20 +61,81 @@ func (s *supervisor) loop() (int, error) {
 			s.lookAtFiles()
 		case c := <-changes:
 			s.changed(c)
-		case text := <-s.warnings:
-			s.warn("%s", text)
+		case m := <-s.messages():
+			s.hear(m)
+		case <-alive:
+			s.above.Send("WATCHDOG=1")
+		case err := <-s.above.Trouble():
+			s.warnOnce("tell the service manager: %v", err)
+		case r := <-done(s.preflight):
+			s.preflightDone(r)
+		case r := <-done(s.crashHook):
+			s.crashHookDone(r)
+		case r := <-done(s.eventHook):
+			s.eventHookDone(r)
+		case e := <-s.later:
+			s.emit(e)
 		case <-timer.C:
-			s.step(policy.Tick{}, journal.Event{})
-			s.clean()
+			s.tick()
 		}
 		s.writeStatus()
+		s.report()
 	}
 	end := journal.Event{Type: journal.SupervisorExit, Code: &s.state.Code}
 	if s.state.Phase == policy.Fatal && !s.state.Exit.NotExecuted {
 		end.Reason = string(policy.Fatal)
 	}
 	s.emit(end)
+	s.endHooks()
 	return s.state.Code, nil
+}
+
+// tick looks at what has no other way to tell.
+func (s *supervisor) tick() {
+	now := time.Now()
+	s.notice(now, now.Sub(s.timerDue))
+	s.hearAll()
+	s.beat()
+	s.step(policy.Tick{}, journal.Event{})
+	s.clean()
+	s.lookAtHold()
+}
+
+// ticks never delivers for an interval of 0.
+func ticks(every time.Duration) (c <-chan time.Time, stop func()) {
+	if every <= 0 {
+		return nil, func() {}
+	}
+	t := time.NewTicker(every)
+	return t.C, t.Stop
+}
+
+// slack is how much later than asked for a loaded machine may wake us.
+const slack = 5 * time.Second
+
+// notice finds out that this machine slept: the clock on the wall went on, and
+// the one for deadlines did not, or it did, and we were woken that much too
+// late. Then the bot could not keep a deadline either.
+func (s *supervisor) notice(now time.Time, late time.Duration) {
+	gap := max(late, now.Round(0).Sub(s.woke.Round(0))-now.Sub(s.woke))
+	s.woke = now
+	if gap < slack {
+		return
+	}
+	seconds := gap.Round(time.Second).Seconds()
+	s.emit(journal.Event{Type: journal.Resume, DelaySeconds: &seconds})
+	s.step(policy.Resume{}, journal.Event{})
+}
+
+// beat looks for a sign of life, the first of which means ready.
+func (s *supervisor) beat() {
+	if s.pulse.path == "" || s.tree == nil || s.state.Phase == policy.Stopping {
+		return
+	}
+	if at, ok := s.pulse.look(time.Now()); ok {
+		s.step(policy.Alive{}, journal.Event{})
+		s.step(policy.Beat{At: at}, journal.Event{})
+	}
 }
 
 // drainSignals acts on stops that came before the first start.
@@ -86,18 +152,27 @@ func (s *supervisor) drainSignals() {
 
 // arm sets the timer to the next deadline, or stops it: idle means asleep.
 func (s *supervisor) arm(timer *time.Timer) {
-	var due time.Time
-	if s.tree != nil && s.state.Phase == policy.Stopping && (s.state.Exit != nil || s.state.Killed) {
-		due = time.Now().Add(cleanPoll)
+	s.timerDue = s.state.Due()
+	sooner := func(d time.Time) {
+		if s.timerDue.IsZero() || !d.IsZero() && d.Before(s.timerDue) {
+			s.timerDue = d
+		}
 	}
-	if d := s.state.Deadline; !d.IsZero() && (due.IsZero() || d.Before(due)) {
-		due = d
+	stopping := s.state.Phase == policy.Stopping
+	if s.tree != nil && stopping && (s.state.Exit != nil || s.state.Killed) {
+		sooner(time.Now().Add(cleanPoll))
 	}
-	if due.IsZero() {
+	if s.tree != nil && !stopping {
+		sooner(s.pulse.due())
+	}
+	if s.gate.Waiting() {
+		sooner(time.Now().Add(holdPoll))
+	}
+	if s.timerDue.IsZero() {
 		timer.Stop()
 		return
 	}
-	timer.Reset(time.Until(due))
+	timer.Reset(time.Until(s.timerDue))
 }
 
 // step lets the policy decide, tells what it noted, and does what it said.
@@ -108,7 +183,7 @@ func (s *supervisor) step(ev policy.Event, cause journal.Event) {
 	s.state = next
 	if before.Phase != next.Phase {
 		s.since = time.Now()
-		if exit := cmp.Or(before.Exit, next.Exit); exit != nil && before.Phase != policy.Backoff && next.Phase != policy.Stopping {
+		if exit := cmp.Or(before.Exit, next.Exit); exit != nil && !before.Hooking && before.Phase != policy.Backoff && next.Phase != policy.Stopping {
 			s.ended(next, exit)
 		}
 	}
@@ -123,6 +198,10 @@ func (s *supervisor) step(ev policy.Event, cause journal.Event) {
 			s.tree.Terminate(s.cfg.StopSignal)
 		case policy.Kill:
 			s.tree.Kill()
+		case policy.RunHook:
+			s.startCrashHook()
+		case policy.EndHook:
+			s.crashHook.End()
 		case policy.Quit:
 			s.quit = true
 		}
@@ -138,12 +217,21 @@ func (s *supervisor) note(n policy.Note, cause journal.Event) {
 		e.Reason = string(n.Cause)
 		if e.Type == journal.RestartRequest && n.Cause == policy.CauseChange {
 			e.Type = journal.Change
+		} else if e.Type == journal.RestartRequest {
+			s.gate.Open() // somebody wants it to go on
+			s.shutTold = false
 		}
 	case journal.Backoff:
 		delay := n.Delay.Seconds()
 		e.DelaySeconds, e.Crashes = &delay, s.state.Crashes
-	case journal.Escalate:
+	case journal.Escalate, journal.ChildReady:
 		e.PID = s.tree.PID
+	case journal.Hang:
+		silent := n.Delay.Seconds()
+		e.PID, e.DelaySeconds, e.Reason = s.tree.PID, &silent, "watchdog"
+		if s.pulse.path != "" {
+			e.Reason = "heartbeat"
+		}
 	case journal.UnrequestedExit:
 		e.Code = &s.state.Exit.Code
 	case journal.GaveUp:
@@ -179,6 +267,7 @@ func (s *supervisor) leaderExited(exit tree.Exit) {
 		case <-time.After(time.Second):
 		}
 	}
+	s.hearAll()
 	s.exited = nil
 	s.exit = exit
 	e := policy.Exit{Code: exit.Code, Signal: exit.Signal != nil}
@@ -186,7 +275,7 @@ func (s *supervisor) leaderExited(exit tree.Exit) {
 		e = policy.Exit{Code: s.failure.Code, NotExecuted: true}
 	}
 	s.ranFor = time.Since(s.state.StartedAt).Round(time.Millisecond).Seconds()
-	s.emit(journal.Event{Type: journal.ChildExit, PID: s.tree.PID, Code: &exit.Code, Signal: signalName(exit.Signal), RuntimeSeconds: &s.ranFor})
+	s.emit(journal.Event{Type: journal.ChildExit, PID: s.tree.PID, Code: &exit.Code, Signal: signalName(exit.Signal), RuntimeSeconds: &s.ranFor, Tail: s.streams.Tail()})
 	s.step(policy.LeaderExited{Exit: e}, journal.Event{})
 	s.clean()
 }
@@ -247,18 +336,13 @@ func (s *supervisor) ended(next policy.State, exit *policy.Exit) {
 	s.status.LastExit = &journal.LastExit{Code: exit.Code, Signal: signalName(s.exit.Signal), RuntimeSeconds: s.ranFor, Reason: reason}
 }
 
-// changed takes a burst of file changes.
-func (s *supervisor) changed(c watch.Change) {
-	s.step(policy.Restart{Cause: policy.CauseChange, At: c.Last}, journal.Event{Path: c.Path, Count: c.Count})
-}
-
 func (s *supervisor) watchTrees() (<-chan watch.Change, func(), error) {
 	if len(s.cfg.WatchDirs) == 0 {
 		return nil, func() {}, nil
 	}
 	filter := s.cfg.WatchFilter
 	filter.Own = slices.Concat(filter.Own, s.markers) // they are requests of their own
-	t, err := watch.NewTrees(s.cfg.WatchDirs, filter, s.warnLater)
+	t, err := watch.NewTrees(s.cfg.WatchDirs, filter, watch.Options{Mode: s.cfg.WatchMode, Warn: s.warnLater, Watching: s.watching})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -267,8 +351,18 @@ func (s *supervisor) watchTrees() (<-chan watch.Change, func(), error) {
 
 // warnLater is for goroutines other than the loop's.
 func (s *supervisor) warnLater(format string, args ...any) {
+	s.emitLater(journal.Event{Type: journal.Warning, Message: fmt.Sprintf(format, args...)})
+}
+
+// watching tells how folders are watched, and how many.
+func (s *supervisor) watching(mode string, folders int) {
+	s.emitLater(journal.Event{Type: journal.Watching, Reason: mode, Count: folders})
+}
+
+// emitLater never waits for the loop: what it has no room for is not told.
+func (s *supervisor) emitLater(e journal.Event) {
 	select {
-	case s.warnings <- fmt.Sprintf(format, args...):
+	case s.later <- e:
 	default:
 	}
 }
@@ -341,5 +435,5 @@ func (s *supervisor) writeStatus() {
 
 func same(a, b journal.Status) bool {
 	return a.State == b.State && a.Since.Equal(b.Since) && a.PID == b.PID && a.Restarts == b.Restarts &&
-		a.Reason == b.Reason && a.LastExit == b.LastExit && slices.Equal(a.Command, b.Command)
+		a.Reason == b.Reason && a.Text == b.Text && a.LastExit == b.LastExit && slices.Equal(a.Command, b.Command)
 }

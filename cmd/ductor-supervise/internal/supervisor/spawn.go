@@ -37,16 +37,26 @@ func (s *supervisor) spawn() {
 	s.exited, s.exit, s.ranFor, s.learnt, s.failure = nil, tree.Exit{}, 0, false, nil
 	s.killedAt = time.Time{}
 	s.clearMarkers()
+	s.hearAll() // while there is nobody to have said it
+	s.status.Text = ""
+	s.gate.Started()
+	s.pulse.begin(time.Now())
 	env, err := s.environment()
 	if err != nil {
 		s.warn("%v; using the environment of the last start", err)
 	}
+	stdout, stderr, err := s.childOutput()
+	if err != nil {
+		s.spawnFailed(err)
+		return
+	}
+	defer s.streams.Release()
 	argv, status, err := s.commandLine()
 	if err != nil {
 		s.spawnFailed(err)
 		return
 	}
-	spec := tree.Spec{Path: argv[0], Argv: argv, Env: env, Dir: s.cfg.Dir, Stdin: s.stdin, Stdout: s.cfg.ChildStdout, Stderr: s.cfg.Stderr}
+	spec := tree.Spec{Path: argv[0], Argv: argv, Env: env, Dir: s.cfg.Dir, Stdin: s.stdin, Stdout: stdout, Stderr: stderr}
 	if s.cfg.NoLock {
 		spec.Argv = s.cfg.Command
 	} else {
@@ -73,7 +83,7 @@ func (s *supervisor) spawn() {
 // holds the lock took it from us, and two supervisors must not fight.
 func (s *supervisor) commandLine() ([]string, *statusPipe, error) {
 	if s.cfg.NoLock {
-		path, err := lookPath(s.cfg.Command[0], s.cfg.Dir)
+		path, err := LookPath(s.cfg.Command[0], s.cfg.Dir)
 		return []string{path}, &statusPipe{}, err
 	}
 	r, w, err := os.Pipe()
@@ -88,8 +98,8 @@ func (s *supervisor) commandLine() ([]string, *statusPipe, error) {
 	return append(argv, s.cfg.Command...), &statusPipe{r, w}, nil
 }
 
-// lookPath finds a program as the shell would in the child's folder.
-func lookPath(name, dir string) (string, error) {
+// LookPath finds a program as the shell would in the child's folder.
+func LookPath(name, dir string) (string, error) {
 	if dir != "" && !filepath.IsAbs(name) && strings.ContainsRune(name, filepath.Separator) {
 		name = filepath.Join(dir, name)
 	}
@@ -172,6 +182,7 @@ func (s *supervisor) environment() ([]string, error) {
 		"DUCTOR_RESTARTS":       strconv.Itoa(s.state.Restarts),
 		"DUCTOR_RESTART_REASON": string(s.state.Cause),
 	}
+	s.notifyEnv(set)
 	for _, kv := range s.cfg.Env {
 		key, _, _ := strings.Cut(kv, "=")
 		_, ours := set[key]

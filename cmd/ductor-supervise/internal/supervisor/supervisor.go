@@ -11,7 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"ductor/cmd/ductor-supervise/internal/capture"
+	"ductor/cmd/ductor-supervise/internal/gate"
+	"ductor/cmd/ductor-supervise/internal/hold"
+	"ductor/cmd/ductor-supervise/internal/hook"
 	"ductor/cmd/ductor-supervise/internal/journal"
+	"ductor/cmd/ductor-supervise/internal/notify"
 	"ductor/cmd/ductor-supervise/internal/policy"
 	"ductor/cmd/ductor-supervise/internal/tree"
 	"ductor/internal/common/exitcode"
@@ -37,8 +42,23 @@ type supervisor struct {
 	markers []string
 	envFile map[string]string
 	stdin   *os.File
+	output  *capture.Capture // nil when it is inherited
+
+	above     above
+	socket    *notify.Socket // nil without --notify
+	gate      gate.Gate      // for file changes
+	hold      hold.Hold
+	pulse     pulse
+	preflight *hook.Hook // nil when none runs, like the others
+	crashHook *hook.Hook
+	eventHook *hook.Hook
+	untold    []told // events that wait for eventHook
+	missed    int    // that were dropped, because it takes too long
+	lastEnd   told   // the last child_exit
+	shutTold  bool   // that changes are of no account any more
 
 	// of the current run
+	streams *capture.Streams
 	exited  <-chan tree.Exit // nil when the end was taken
 	exit    tree.Exit
 	ranFor  float64 // seconds
@@ -46,9 +66,11 @@ type supervisor struct {
 	failure *jsonout.Failure
 	child   process.Identity
 
+	woke        time.Time // when the loop last went on
+	timerDue    time.Time // zero when the timer is stopped
 	signals     *signals
 	outcome     chan outcome
-	warnings    chan string // from other goroutines
+	later       chan journal.Event // from other goroutines
 	warned      map[string]bool
 	killedAt    time.Time // zero before KILL, and when that was complained of
 	stoppedAt   time.Time // when the last signal came that asked for a stop
@@ -65,7 +87,7 @@ type supervisor struct {
 // Run supervises until it is told to stop or the policy ends it, and returns
 // the exit code. An error means that nothing was started.
 func Run(cfg Config) (code int, err error) {
-	s := &supervisor{cfg: cfg, run: cfg.run(), outcome: make(chan outcome, 1), warnings: make(chan string, 16)}
+	s := &supervisor{cfg: cfg, run: cfg.run(), outcome: make(chan outcome, 1), later: make(chan journal.Event, 16)}
 	if err := s.run.Make(); err != nil {
 		return 0, exitcode.File(exitcode.CantCreat, err)
 	}
@@ -80,14 +102,22 @@ func Run(cfg Config) (code int, err error) {
 	defer lock.Close() // and keeps it reachable until then
 	defer holder.Remove(s.run.SupervisePID())
 	sweep(string(s.run), s.run.Ctl())
+	if err := s.openOutput(); err != nil {
+		return 0, err
+	}
 	closeSinks, err := s.openJournal()
 	if err != nil {
 		return 0, exitcode.File(exitcode.CantCreat, err)
 	}
 	defer closeSinks()
-	if err := s.prepare(); err != nil {
+	if err := errors.Join(s.listen(), s.prepare()); err != nil {
 		return 0, err
 	}
+	if s.socket != nil {
+		defer s.socket.Close()
+	}
+	s.above.Manager = notify.NewManager(cfg.Getenv)
+	defer s.above.Close(flushLimit)
 	if code, err = s.loop(); err != nil {
 		s.state.Phase = policy.Fatal
 		s.writeStatus()
@@ -109,8 +139,13 @@ func (s *supervisor) prepare() error {
 	if err != nil {
 		return err
 	}
-	s.status = journal.Status{Name: string(s.cfg.Name), Command: s.cfg.Command,
-		Supervisor: journal.Supervisor{Identity: s.self, Instance: s.instance}}
+	s.status = journal.Status{Name: string(s.cfg.Name), Command: s.cfg.Command, Readiness: s.cfg.Heartbeat != "" || s.cfg.Notify,
+		Supervisor: journal.Supervisor{Identity: s.self, Instance: s.instance}, Log: s.cfg.Output.File}
+	s.woke = time.Now()
+	s.gate.Config = gate.Usual
+	s.gate.Preflight = s.cfg.Preflight != ""
+	s.hold = hold.Hold{Path: s.cfg.Hold, Max: s.cfg.HoldMax}
+	s.pulse.path = s.cfg.Heartbeat
 	s.markers = append([]string{s.run.CtlRestart()}, s.cfg.Markers...)
 	if s.cfg.Name == home.DefaultName {
 		s.markers = append(s.markers, s.cfg.Home.RestartRequested())
@@ -195,14 +230,15 @@ const flushLimit = time.Second
 
 // openJournal connects events.jsonl, the log and the extra sinks.
 func (s *supervisor) openJournal() (closeAll func(), err error) {
-	queues := []*journal.Queue{journal.NewQueue(s.cfg.Log, "(%d lines were lost here: nobody was reading)\n")}
+	words, queues := s.words()
 	line := "%s %s: %s\n"
 	if s.cfg.Dim { // on a terminal, to set our lines off from the bot's
 		line = "\x1b[2m%s %s:\x1b[0m %s\n"
 	}
-	sinks := []journal.Sink{func(_ []byte, e journal.Event) {
+	sinks := []journal.Sink{s.tell, func(_ []byte, e journal.Event) {
 		if text := e.Text(); text != "" {
-			fmt.Fprintf(queues[0], line, e.Time.Local().Format(time.DateTime), s.cfg.Name, oneLine(text))
+			fmt.Fprintf(words, line, e.Time.Local().Format(time.DateTime), s.cfg.Name, printable(text))
+			s.output.Note(e.Time, printable(text))
 		}
 	}}
 	for _, w := range s.cfg.EventSinks {
@@ -218,6 +254,7 @@ func (s *supervisor) openJournal() (closeAll func(), err error) {
 		return nil, err
 	}
 	return func() {
+		s.closeOutput()
 		s.journal.Close()
 		for _, q := range queues {
 			q.Close(flushLimit)
@@ -225,15 +262,15 @@ func (s *supervisor) openJournal() (closeAll func(), err error) {
 	}, nil
 }
 
-// oneLine keeps a file's name or a command from breaking the log, or from
-// talking to the terminal.
-func oneLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+// printable keeps a file's name, or what a program said, from talking to the
+// terminal, and from looking like a line of ours.
+func printable(text string) string {
+	return strings.ReplaceAll(strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' || r == 0x7f {
 			return '?'
 		}
 		return r
-	}, text)
+	}, text), "\n", "\n    ")
 }
 
 func (s *supervisor) emit(e journal.Event) { s.journal.Write(e) }

@@ -342,7 +342,7 @@ func TestLookPath(t *testing.T) {
 		{"./bin/tool", dir, tool},
 		{"./tool", bin, tool},
 	} {
-		if got, err := lookPath(tt.name, tt.dir); err != nil || got != tt.want {
+		if got, err := LookPath(tt.name, tt.dir); err != nil || got != tt.want {
 			t.Errorf("%q in %q: %q, %v; want %q", tt.name, tt.dir, got, err, tt.want)
 		}
 	}
@@ -358,7 +358,7 @@ func TestLookPath(t *testing.T) {
 		{bin, "", exitcode.CannotExec},
 		{filepath.Join(tool, "below"), "", exitcode.CannotExec},
 	} {
-		_, err := lookPath(tt.name, tt.dir)
+		_, err := LookPath(tt.name, tt.dir)
 		if err == nil {
 			t.Errorf("%q in %q was found", tt.name, tt.dir)
 			continue
@@ -373,7 +373,7 @@ func TestLookPath(t *testing.T) {
 			t.Errorf("event %+v", e)
 		}
 	}
-	if _, err := lookPath("none", ""); !strings.Contains(err.Error(), exec.ErrNotFound.Error()) {
+	if _, err := LookPath("none", ""); !strings.Contains(err.Error(), exec.ErrNotFound.Error()) {
 		t.Errorf("%v", err)
 	}
 }

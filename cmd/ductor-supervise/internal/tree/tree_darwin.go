@@ -55,6 +55,9 @@ func (*adopter) init(Options) {}
 // Changed never tells anything.
 func (*adopter) Changed() <-chan os.Signal { return nil }
 
+// Spare has nothing to do: the group holds no child of somebody else's.
+func (*adopter) Spare(int, bool) {}
+
 // Reap has nothing to do.
 func (*adopter) Reap(int) {}
 

@@ -56,12 +56,13 @@ type adopter struct {
 	allOurs  bool
 	hopeless map[int]bool // may not be signalled
 	ours     map[int]bool // belong to the tree: one that is about to end has no environment any more
+	spared   map[int]bool // children that somebody else started and waits for
 }
 
 func (a *adopter) init(opt Options) {
 	a.opt = opt
 	a.changed = make(chan os.Signal, 1)
-	a.hopeless, a.ours = map[int]bool{}, map[int]bool{}
+	a.hopeless, a.ours, a.spared = map[int]bool{}, map[int]bool{}, map[int]bool{}
 	a.before = children()
 	a.allOurs = len(a.before) == 0 && os.Getpid() != 1
 	if opt.LeaderOnly {
@@ -79,10 +80,20 @@ func (a *adopter) init(opt Options) {
 // Changed tells that some child ended: the time for Reap, and for Gone.
 func (a *adopter) Changed() <-chan os.Signal { return a.changed }
 
+// Spare leaves a child alone that does not belong to the tree, until it is
+// given up with false: between two calls of Reap or Gone, by their caller.
+func (a *adopter) Spare(pid int, yes bool) {
+	if yes {
+		a.spared[pid] = true
+		return
+	}
+	delete(a.spared, pid)
+}
+
 // Reap clears away orphans that ended while the leader runs.
 func (a *adopter) Reap(leader int) {
 	for _, pid := range children() {
-		if pid != leader && !slices.Contains(a.before, pid) {
+		if pid != leader && !a.spared[pid] && !slices.Contains(a.before, pid) {
 			a.reap(pid)
 		}
 	}
@@ -107,7 +118,7 @@ func (a *adopter) strays(leader int) (pids []int) {
 		pids, again = nil, false
 		for _, pid := range children() {
 			switch {
-			case pid == leader || slices.Contains(a.before, pid) || a.hopeless[pid]:
+			case pid == leader || a.spared[pid] || slices.Contains(a.before, pid) || a.hopeless[pid]:
 			case a.reap(pid):
 				again = true // its own children became ours after the list was read
 			case a.ours[pid] || a.belongs(pid, leader):

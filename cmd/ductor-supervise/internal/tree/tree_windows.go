@@ -21,6 +21,9 @@ func New(opt Options) *Keeper { return &Keeper{opt} }
 // Changed never tells anything: a job is asked.
 func (*Keeper) Changed() <-chan os.Signal { return nil }
 
+// Spare has nothing to do: what is not in the job is not of the tree.
+func (*Keeper) Spare(int, bool) {}
+
 // Reap has nothing to do: Windows has no zombies.
 func (*Keeper) Reap(int) {}
 

@@ -1,16 +1,9 @@
-// Package watch tells a supervisor that files appeared or changed.
-//
-// Only folders are watched, never files: a file that is saved by renaming
-// another over it leaves a watch on the dead one.
 package watch
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -113,16 +106,4 @@ func (f *Files) poll() {
 			}
 		}
 	}
-}
-
-// Explain names the limit behind the errors of inotify, whose own texts speak
-// of disks and files.
-func Explain(err error) error {
-	switch {
-	case errors.Is(err, syscall.EMFILE):
-		return fmt.Errorf("too many watchers of this user (sysctl fs.inotify.max_user_instances): %w", err)
-	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("too many watched folders of this user (sysctl fs.inotify.max_user_watches): %w", err)
-	}
-	return fmt.Errorf("watch: %w", err)
 }

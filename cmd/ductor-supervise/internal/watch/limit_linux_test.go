@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -55,16 +56,137 @@ var underLimit = map[string]func(dir string) error{
 		}
 		return nil
 	},
-	"trees without instances": func(dir string) error {
-		var w warnings
-		_, err := NewTrees([]string{dir}, Filter{}, w.add)
-		return mentions(err, "sysctl fs.inotify.max_user_instances")
+	"trees without instances": func(dir string) error { return pollsInstead(dir, "fs.inotify.max_user_instances") },
+	"trees without watches":   func(dir string) error { return pollsInstead(dir, "fs.inotify.max_user_watches") },
+	"native without instances": func(dir string) error {
+		return refused(dir, "sysctl fs.inotify.max_user_instances")
 	},
-	"trees without watches": func(dir string) error {
-		var w warnings
-		_, err := NewTrees([]string{dir}, Filter{}, w.add)
-		return mentions(err, "sysctl fs.inotify.max_user_watches")
+	"native without watches": func(dir string) error {
+		return refused(dir, "sysctl fs.inotify.max_user_watches")
 	},
+	"trees that grow": growsOver,
+}
+
+// refused: without a look instead a limit is an error.
+func refused(dir, text string) error {
+	tr, err := NewTrees([]string{dir}, Filter{}, Options{Mode: native})
+	if err == nil {
+		tr.Close()
+	}
+	return mentions(err, text)
+}
+
+// watchHere starts a watch that falls back, and tells its modes.
+func watchHere(dir string, w *warnings) (tr *Trees, modes chan string, err error) {
+	modes = make(chan string, 9)
+	opt := Options{Mode{Auto, 5 * time.Millisecond}, w.add, func(mode string, n int) { modes <- fmt.Sprint(mode, " ", n) }}
+	tr, err = openTrees([]string{dir}, Filter{}, opt, patientLooks)
+	if err == nil {
+		go tr.run()
+	}
+	return tr, modes, err
+}
+
+func wantMode(modes chan string, want string) error {
+	select {
+	case got := <-modes:
+		if got != want {
+			return fmt.Errorf("watching %s, not %s", got, want)
+		}
+		return nil
+	case <-time.After(clitest.Patience):
+		return fmt.Errorf("never watching %s", want)
+	}
+}
+
+func wantChange(tr *Trees, path string) error {
+	select {
+	case c := <-tr.Changes():
+		if c.Path != path {
+			return fmt.Errorf("change of %q, not %q", c.Path, path)
+		}
+		return nil
+	case <-time.After(clitest.Patience):
+		return fmt.Errorf("no change of %q", path)
+	}
+}
+
+func pollsInstead(dir, limit string) error {
+	for _, sub := range []string{"a/b/c", "node/x", "node/y/1", "node/y/2"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return err
+		}
+	}
+	var w warnings
+	tr, modes, err := watchHere(dir, &w)
+	if err != nil {
+		return err
+	}
+	defer tr.Close()
+	if err := wantMode(modes, "poll 9"); err != nil {
+		return err
+	}
+	for _, part := range []string{"(sysctl " + limit + ")", "looking for changes every 5ms instead", "'sysctl " + limit + "=",
+		"of 9 folders", fmt.Sprintf("%q (5), %q (3)", filepath.Join(dir, "node"), filepath.Join(dir, "a"))} {
+		if err := mentions(errors.New(w.String()), part); err != nil {
+			return err
+		}
+	}
+	path := filepath.Join(dir, "node/y/1/x.py")
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		return err
+	}
+	if err := wantChange(tr, path); err != nil {
+		return err
+	}
+	if n := len(w.texts); n != 1 {
+		return fmt.Errorf("%d warnings: %s", n, &w)
+	}
+	return nil
+}
+
+// growsOver reaches the limit while a tree is watched. What made it grow is a
+// change, and so is what comes after.
+func growsOver(dir string) error {
+	var w warnings
+	tr, modes, err := watchHere(dir, &w)
+	if err != nil {
+		return err
+	}
+	defer tr.Close()
+	if err := wantMode(modes, "native 1"); err != nil {
+		return err
+	}
+	for i := range 20 {
+		sub := filepath.Join(dir, fmt.Sprint("grown/", i))
+		if err := os.MkdirAll(sub, 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(sub, "x.py"), []byte("x"), 0o600); err != nil {
+			return err
+		}
+	}
+	total, polls := 0, false
+	for total < 20 || !polls {
+		select {
+		case c := <-tr.Changes():
+			total += c.Count
+		case mode := <-modes:
+			if polls = mode == "poll 22"; !polls {
+				return fmt.Errorf("watching %s", mode)
+			}
+		case <-time.After(clitest.Patience):
+			return fmt.Errorf("%d files have changed, and it polls: %v", total, polls)
+		}
+	}
+	if n := len(w.texts); n != 1 || !strings.Contains(w.String(), fmt.Sprintf("%q (21)", filepath.Join(dir, "grown"))) {
+		return fmt.Errorf("%d warnings: %s", n, &w)
+	}
+	path := filepath.Join(dir, "grown/19/x.py")
+	if err := os.WriteFile(path, []byte("xyz"), 0o600); err != nil {
+		return err
+	}
+	return wantChange(tr, path)
 }
 
 func mentions(err error, text string) error {
@@ -83,14 +205,17 @@ func TestLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, limit := range map[string]string{
-		"files without instances": "max_inotify_instances",
-		"files without watches":   "max_inotify_watches",
-		"trees without instances": "max_inotify_instances",
-		"trees without watches":   "max_inotify_watches",
+		"files without instances":  "0 >/proc/sys/user/max_inotify_instances",
+		"files without watches":    "0 >/proc/sys/user/max_inotify_watches",
+		"trees without instances":  "0 >/proc/sys/user/max_inotify_instances",
+		"trees without watches":    "3 >/proc/sys/user/max_inotify_watches",
+		"native without instances": "0 >/proc/sys/user/max_inotify_instances",
+		"native without watches":   "0 >/proc/sys/user/max_inotify_watches",
+		"trees that grow":          "8 >/proc/sys/user/max_inotify_watches",
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			cmd := exec.Command("unshare", "--user", "--map-root-user", "sh", "-c", `echo 0 >/proc/sys/user/`+limit+` && exec "$0"`, self)
+			cmd := exec.Command("unshare", "--user", "--map-root-user", "sh", "-c", `echo `+limit+` && exec "$0"`, self)
 			cmd.Env = append(os.Environ(), "WATCH_TEST_LIMIT="+what, "WATCH_TEST_DIR="+t.TempDir())
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)

@@ -1,0 +1,349 @@
+package watch
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// report is what a poller has found.
+type report struct {
+	first   bool // it has looked for the first time
+	folders int
+	biggest []Subtree
+	why     error // it is needed
+	paths   []string
+	count   int // of them, and of those beyond burstFiles
+	at      time.Time
+}
+
+// poller compares looks at roots. It has a goroutine of its own, since a file
+// system that does not answer must not keep the others waiting.
+type poller struct {
+	roots []*place
+	sieve *sieve
+	every time.Duration
+	pace  pace
+	since time.Time
+	why   error
+	out   chan<- report
+	done  <-chan struct{}
+}
+
+// place is a root and what was seen there.
+type place struct {
+	root
+	known map[string]*folder // by path below the root
+	looks uint32
+}
+
+// folder is what counted in a folder, by name. Folders without such files are
+// not kept.
+type folder struct {
+	files []file
+	look  uint32 // at which it was there
+}
+
+type file struct {
+	name string
+	sig  uint64
+}
+
+// startPolling gives roots without a poller one.
+func (t *Trees) startPolling(since time.Time, why error) {
+	p := &poller{sieve: newSieve(t.filter), every: t.every(), pace: t.burst.pace, since: since, why: why, out: t.reports, done: t.done}
+	for _, r := range t.roots {
+		if r.poll && !r.taken {
+			r.taken = true
+			p.roots = append(p.roots, &place{root: root{name: r.name, real: r.real}, known: map[string]*folder{}})
+		}
+	}
+	if len(p.roots) > 0 {
+		t.waiting++
+		go p.run()
+	}
+}
+
+func (t *Trees) every() time.Duration {
+	if t.opt.Mode.Every > 0 {
+		return t.opt.Mode.Every
+	}
+	return DefaultPoll
+}
+
+// giveUp follows a limit: from now on all roots are polled.
+func (t *Trees) giveUp(since time.Time) {
+	why := t.limit
+	if t.opt.Mode.Kind == Native {
+		t.warn("%v; changes in new folders will not be noticed", Explain(why))
+		t.limit = nil
+		return
+	}
+	if t.w != nil {
+		t.drain()
+		t.w.Close()
+		t.w = nil
+	}
+	t.limit, t.dirs, t.stale, t.opened = nil, map[string]bool{}, map[string]time.Time{}, 0
+	for _, r := range t.roots {
+		r.poll = true
+	}
+	t.startPolling(since, why)
+}
+
+// drain takes what the system has told already. What is written from now on, a
+// poller's first look finds.
+func (t *Trees) drain() {
+	end := time.After(time.Second)
+	for {
+		select {
+		case ev, ok := <-t.w.Events:
+			if !ok {
+				return
+			}
+			t.see(ev)
+		case <-t.w.Errors:
+			t.burst.add(t.roots[0].real, time.Now())
+		case <-time.After(2 * tick):
+			return
+		case <-end:
+			return
+		case <-t.done:
+			return
+		}
+	}
+}
+
+// take hears a poller.
+func (t *Trees) take(rep report) {
+	if rep.first {
+		t.waiting--
+		t.polled += rep.folders
+		if rep.why != nil {
+			t.warn("%s", complaint(rep.why, t.every(), rep.folders, rep.biggest))
+		}
+		t.tell()
+	}
+	now := time.Now()
+	for _, path := range rep.paths {
+		t.burst.addAt(path, now, rep.at)
+	}
+	t.burst.more += rep.count - len(rep.paths)
+}
+
+// run looks until the end. A look that finds something is followed by another
+// soon, and what is told is a burst that is over.
+func (p *poller) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	found := report{first: true, why: p.why}
+	var begun time.Time // of the burst
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-timer.C:
+		}
+		start, before := time.Now(), found.count
+		p.look(&found)
+		took := time.Since(start)
+		if before == 0 {
+			begun = start
+		}
+		if found.count > before && !found.first && time.Since(begun) < p.pace.end {
+			timer.Reset(max(p.pace.look, took))
+			continue
+		}
+		if (found.count > 0 || found.first) && !p.send(&found) {
+			return
+		}
+		timer.Reset(max(p.every, 4*took)) // so that looking takes a fifth of the time at most
+	}
+}
+
+// send reports what was found, and reports false when nobody listens any more.
+func (p *poller) send(found *report) bool {
+	select {
+	case p.out <- *found:
+		*found = report{}
+		return true
+	case <-p.done:
+		return false
+	}
+}
+
+// look adds what is new to found.
+func (p *poller) look(found *report) {
+	at := time.Now()
+	before := found.count
+	for _, pl := range p.roots {
+		p.lookAt(pl, found)
+	}
+	if found.count > before {
+		found.at = at
+	}
+}
+
+// lookAt compares a root with what was known of it. While a root is not there,
+// nothing is said of it.
+func (p *poller) lookAt(pl *place, found *report) {
+	was := pl.real
+	if pl.find() != nil {
+		return
+	}
+	if pl.real != was {
+		p.sieve.scopes, p.sieve.tops = map[string]*scope{}, map[string]*scope{}
+	}
+	before := *p.sieve
+	before.scopes, before.tops = maps.Clone(before.scopes), maps.Clone(before.tops)
+	l := &glance{place: pl, sieve: p.sieve, before: &before, found: found, since: p.since}
+	p.sieve.turned = false
+	pl.looks++
+	ended := !scan(p.sieve, pl.real, pl.real, visitor{
+		enter: func(dir string) bool {
+			if found.first {
+				found.folders++
+				if found.why != nil {
+					l.dirs = append(l.dirs, dir)
+				}
+			}
+			return !isClosed(p.done)
+		},
+		list: l.list,
+		fail: func(dir string, _ error) { l.keep(dir) },
+	})
+	if ended {
+		return
+	}
+	l.gone()
+	if found.first && found.why != nil {
+		found.biggest = append(found.biggest, biggest(pl.real, l.dirs)...)
+	}
+}
+
+// glance is one look at a place.
+type glance struct {
+	*place
+	sieve  *sieve
+	before *sieve // as it was at the look before
+	found  *report
+	since  time.Time
+	dirs   []string
+}
+
+func (l *glance) below(dir string) string {
+	return strings.TrimPrefix(dir[len(l.real):], string(filepath.Separator))
+}
+
+// list compares a folder's files, which are in the order of their names.
+func (l *glance) list(dir string, entries []os.DirEntry) {
+	rel := l.below(dir)
+	old := l.known[rel]
+	if old == nil {
+		if len(entries) == 0 {
+			return
+		}
+		old = &folder{}
+	}
+	files := make([]file, 0, len(entries))
+	rest := old.files
+	for _, e := range entries {
+		for len(rest) > 0 && rest[0].name < e.Name() {
+			l.removed(filepath.Join(dir, rest[0].name))
+			rest = rest[1:]
+		}
+		known := len(rest) > 0 && rest[0].name == e.Name()
+		f := file{name: e.Name()}
+		if known {
+			f = rest[0]
+			rest = rest[1:]
+		}
+		info, err := e.Info()
+		switch {
+		case err != nil && known && !os.IsNotExist(err): // nothing can be said
+		case err != nil:
+			if known {
+				l.changed(filepath.Join(dir, f.name))
+			}
+			continue
+		default:
+			sig := signature(info)
+			if known && sig != f.sig || !known && l.isNew(filepath.Join(dir, f.name), info) {
+				l.changed(filepath.Join(dir, f.name))
+			}
+			f.sig = sig
+		}
+		files = append(files, f)
+	}
+	for _, f := range rest {
+		l.removed(filepath.Join(dir, f.name))
+	}
+	if old.look = l.looks; !slices.Equal(files, old.files) {
+		old.files = files
+	}
+	l.known[rel] = old
+}
+
+// isNew judges a file that was not there at the look before. At the first look
+// that is every file: those have changed that were written since NewTrees was
+// called. A file that was there, but ignored, has not.
+func (l *glance) isNew(path string, info os.FileInfo) bool {
+	if l.looks == 1 {
+		at := changed(info)
+		return at.After(l.since) && !at.After(time.Now())
+	}
+	return !l.sieve.turned || !l.before.ignored(l.real, path, false, false)
+}
+
+// removed judges a file that is not there any more, or is ignored now.
+func (l *glance) removed(path string) {
+	if l.sieve.turned && exists(path) {
+		return
+	}
+	l.changed(path)
+}
+
+func (l *glance) changed(path string) {
+	l.found.count++
+	if len(l.found.paths) < burstFiles {
+		l.found.paths = append(l.found.paths, path)
+	}
+}
+
+// keep lets what was known of a folder stand that cannot be read now: an error
+// is no removal.
+func (l *glance) keep(dir string) {
+	rel := l.below(dir)
+	for d, f := range l.known {
+		if rel == "" || inside(rel, d) {
+			f.look = l.looks
+		}
+	}
+}
+
+// gone judges the folders that the look did not come to.
+func (l *glance) gone() {
+	for rel, f := range l.known {
+		if f.look == l.looks {
+			continue
+		}
+		dir := filepath.Join(l.real, rel)
+		for _, file := range f.files {
+			l.removed(filepath.Join(dir, file.name))
+		}
+		delete(l.known, rel)
+		delete(l.sieve.scopes, dir)
+	}
+}
+
+func isClosed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
