@@ -42,6 +42,7 @@ type queue struct {
 	pending []byte
 	dropped loss // since the last note
 	noted   loss // in notes that are pending
+	torn    bool // what was queued last has no end of a line
 	full    bool // nobody waits any more
 	closed  bool
 	work    chan struct{} // something is pending
@@ -62,6 +63,7 @@ func (q *queue) put(p []byte) {
 	}
 	q.settle()
 	q.pending = append(q.pending, p...)
+	q.torn = len(p) > 0 && p[len(p)-1] != '\n'
 	if len(q.work) == 0 {
 		q.wake()
 	}
@@ -71,6 +73,10 @@ func (q *queue) put(p []byte) {
 func (q *queue) settle() {
 	if q.dropped == (loss{}) {
 		return
+	}
+	if q.torn {
+		q.pending = append(q.pending, '\n')
+		q.torn = false
 	}
 	q.pending = append(q.pending, q.note(q.dropped)...)
 	q.noted.sum(q.dropped)
