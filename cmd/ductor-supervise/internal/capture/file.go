@@ -209,8 +209,24 @@ func Glob(path string) string {
 	return b.String()
 }
 
-// older lists the files that the log was before, oldest first.
-func older(path string) (names []string, err error) {
+// older lists the files that the log was before, oldest first. A folder that is
+// read while it changes may show a file and not one that came before it, so it
+// is read twice: what the first reading saw the second one cannot miss, nor
+// what is older than that.
+func older(path string) ([]string, error) {
+	seen, err := listOlder(path)
+	if len(seen) == 0 {
+		return nil, err
+	}
+	names, err := listOlder(path)
+	end, found := slices.BinarySearch(names, seen[len(seen)-1])
+	if found {
+		end++
+	}
+	return names[:end], err
+}
+
+func listOlder(path string) (names []string, err error) {
 	dir, prefix, ext := split(path)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

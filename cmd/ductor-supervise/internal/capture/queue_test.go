@@ -123,7 +123,7 @@ func TestPatience(t *testing.T) {
 			t.Errorf("waited %s again, %d", got, slow)
 		}
 		batch, lost, ok := q.take(nil)
-		if want := (loss{1, 5}); !ok || lost != want || !bytes.HasSuffix(batch, []byte("x(1 lines, 5 bytes)\n")) {
+		if want := (loss{1, 5}); !ok || lost != want || !bytes.HasSuffix(batch, []byte("x\n(1 lines, 5 bytes)\n")) {
 			t.Errorf("%v, %v, %.20q", ok, lost, batch[max(0, len(batch)-20):])
 		}
 		q.put(bytes.Repeat([]byte("x"), softLimit)) // there is room again, and so patience
