@@ -5,6 +5,7 @@
 //	log FILE          append "start PID RESTARTS REASON" to FILE
 //	exit N            exit with N
 //	exits FILE        exit with the Nth word of FILE at the Nth start (counted in FILE.n); "run" goes on, "wait" waits
+//	pick FILE         go on with a line of FILE, the next one at each start (counted in FILE.n)
 //	after D           wait for D
 //	ignore SIG        ignore TERM, INT, HUP …
 //	on SIG N          exit with N on that signal
@@ -55,12 +56,16 @@ func main() {
 		if !ok || len(args) < n+1 {
 			fail("fakebot: what is %q?", args)
 		}
+		if verb == "pick" {
+			args = pick(args[1])
+			continue
+		}
 		do(verb, args[1:n+1])
 		args = args[n+1:]
 	}
 }
 
-var arity = map[string]int{"alone": 1, "log": 1, "exit": 1, "exits": 1, "after": 1, "ignore": 1, "on": 2, "group": 1, "setsid": 1,
+var arity = map[string]int{"alone": 1, "log": 1, "exit": 1, "exits": 1, "pick": 1, "after": 1, "ignore": 1, "on": 2, "group": 1, "setsid": 1,
 	"wiped": 1, "pid": 1, "fds": 1, "closeall": 0, "env": 1, "touch": 1, "marker": 1, "echo": 1, "spew": 1, "wait": 0,
 	"beat": 3, "notify": 1, "leave": 2, "say": 1, "cry": 1, "mutter": 1, "count": 1, "consume": 2, "sigs": 1}
 
@@ -197,6 +202,16 @@ func exits(path string) {
 	code, err := strconv.Atoi(codes[n])
 	check(err)
 	os.Exit(code)
+}
+
+func pick(path string) []string {
+	text, err := os.ReadFile(path)
+	check(err)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	count, _ := os.ReadFile(path + ".n")
+	n, _ := strconv.Atoi(strings.TrimSpace(string(count)))
+	check(os.WriteFile(path+".n", []byte(strconv.Itoa(n+1)), 0o600))
+	return strings.Fields(lines[n%len(lines)])
 }
 
 func tellSocket(text string) {
