@@ -10,7 +10,7 @@ LDFLAGS := -s -w -X ductor/internal/common/buildinfo.version=$(VERSION)
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE := $(shell command -v $(or $(CC),cc) >/dev/null 2>&1 && $(GO) env CGO_ENABLED | grep -q 1 && echo -race)
 
-.PHONY: build run test check test-deps bench bench-deps fuzz install clean help
+.PHONY: build run test check test-deps bench bench-deps chaos fuzz install clean help
 
 # Without cgo, because a program linked to libc starts a millisecond later, and
 # needs that libc.
@@ -41,6 +41,9 @@ bench-deps: ## install the peers to measure beside (Debian, as root)
 
 bench: build ## measure beside the peers that are installed
 	@GO='$(GO)' sh bench/run.sh
+
+chaos: ## let random things happen to a supervisor (CHAOS=30m SEED=0)
+	$(GO) test $(RACE) -count=1 -timeout 24h ./test/chaos -run TestChaos -v -args -chaos=$(or $(CHAOS),30m) -seed=$(or $(SEED),0)
 
 fuzz: ## fuzz every parser for a while (FUZZTIME=30s)
 	@GO='$(GO)' sh test/fuzz.sh
