@@ -9,7 +9,12 @@ import (
 	"ductor/internal/common/exitcode"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	if code, is := asGuard(); is {
+		os.Exit(code)
+	}
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
 
 func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	std := &cli.IO{Tool: "ductor-supervise", In: stdin, Out: stdout, Err: stderr, Getenv: os.Getenv}

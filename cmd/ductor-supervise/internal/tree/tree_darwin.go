@@ -8,8 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dieWithParent: macOS has no parent-death signal; the next supervisor stops
-// what a killed one left behind.
+// dieWithParent: macOS has no parent-death signal; a guard watches instead.
 func dieWithParent(*syscall.SysProcAttr) {}
 
 // noteExitStatus is NOTE_EXITSTATUS of <sys/event.h>: the event's data is the

@@ -72,7 +72,9 @@ func (k *Keeper) spawn(s Spec) (*Tree, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "fork/exec", Path: s.Path, Err: err}
 	}
-	return &Tree{PID: pid, k: k, exited: make(chan Exit, 1), asked: map[int]bool{}}, nil
+	t := &Tree{PID: pid, k: k, exited: make(chan Exit, 1), asked: map[int]bool{}}
+	k.watchOver(t)
+	return t, nil
 }
 
 // Start starts the leader of a new tree in a process group of its own. The
