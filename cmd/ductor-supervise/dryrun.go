@@ -84,6 +84,13 @@ func (r *report) lock(name, pidFile string) {
 	}
 }
 
+func number(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
 func (r *report) watched(cfg supervisor.Config) error {
 	if len(cfg.WatchDirs) == 0 {
 		r.row("watch", "nothing")
@@ -94,7 +101,7 @@ func (r *report) watched(cfg supervisor.Config) error {
 		return err
 	}
 	for _, p := range plan.Roots {
-		r.row("watch", "%s: %d folders, %d files, %s (%s)", p.Name, p.Folders, p.Files, p.Mode, p.Why)
+		r.row("watch", "%s: %s, %s, %s (%s)", p.Name, number(p.Folders, "folder"), number(p.Files, "file"), p.Mode, p.Why)
 		if p.Real != p.Name {
 			r.row("", "leads to %s", p.Real)
 		}

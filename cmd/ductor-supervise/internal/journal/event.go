@@ -102,7 +102,7 @@ func (e Event) Text() string {
 	case Held:
 		return fmt.Sprintf("changed: %s%s; waiting for %s to go", e.Path, others(e.Count), e.Message)
 	case Watching:
-		return fmt.Sprintf("watching %d folders (%s)", e.Count, e.Reason)
+		return fmt.Sprintf("watching %s (%s)", number(e.Count, "folder"), e.Reason)
 	case WatchSuspended:
 		return fmt.Sprintf("%d restarts by file changes within a minute, the last by %s: no more of them until a restart is asked for", e.Count, e.Path)
 	case HookEnd:
@@ -162,6 +162,13 @@ func startReason(reason string) string {
 		return reason
 	}
 	return text
+}
+
+func number(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }
 
 func consecutive(n int) string {
