@@ -114,8 +114,8 @@ func inside(t *testing.T, dir string) {
 
 // life is that of one supervisor.
 func (w *world) life() {
-	calm := w.lives%5 == 4 // long enough for something to grow, and nobody kills it
-	length := time.Duration(1+w.rnd.IntN(5)) * time.Second
+	calm := w.lives%8 == 7 // long enough for something to grow, and nobody kills it
+	length := time.Duration(500+w.rnd.IntN(3500)) * time.Millisecond
 	if calm {
 		length = 12 * time.Second
 	}
@@ -127,7 +127,7 @@ func (w *world) life() {
 	switch {
 	case w.sup.over():
 		w.judgeOwnEnd()
-	case !calm && w.rnd.IntN(10) < 4:
+	case !calm && w.rnd.IntN(2) == 0:
 		w.note("KILL the supervisor")
 		w.sup.killed = true
 		_ = w.sup.cmd.Process.Kill()
@@ -212,7 +212,7 @@ func (w *world) writeLines() {
 		ms := func(n int) string { return fmt.Sprintf("%dms", w.rnd.IntN(n)) }
 		beat := fmt.Sprintf("beat %s %d 50ms", w.path("pulse"), 1+w.rnd.IntN(20))
 		text += []string{
-			"wait", "wait", "ignore TERM wait", "on TERM 0 wait", "on TERM 42 wait", "on TERM 3 wait",
+			"wait", "ignore TERM wait", "ignore TERM wait", "ignore TERM leave setsid,stubborn " + w.path("d0") + " wait", "on TERM 0 wait", "on TERM 42 wait", "on TERM 3 wait",
 			"after " + ms(400) + " exit 1", "exit 1", "cry bye exit 3", "after " + ms(400) + " exit 42", "exit 42", "exit 42",
 			"after " + ms(900) + " exit 0", "after " + ms(900) + " exit 78",
 			beat + " wait", beat + " exit 1", "ignore TERM " + beat + " wait",
@@ -222,7 +222,7 @@ func (w *world) writeLines() {
 			"marker " + w.path("home/run/ductor/ctl/restart-requested") + " wait",
 			"marker " + w.path("home/restart-requested") + " after " + ms(100) + " exit 42",
 			"spew 300000 wait", "count 2000 cry words exit 1", "closeall wait",
-		}[w.rnd.IntN(27)] + "\n"
+		}[w.rnd.IntN(28)] + "\n"
 	}
 	w.write("lines", text)
 }
