@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,9 +17,11 @@ func dieWithParent(*syscall.SysProcAttr) {}
 // unreliable (golang/go#19314).
 const noteExitStatus = 0x04000000
 
+// lost is the end of a process of which nothing can be learnt.
+var lost = Exit{Code: 128 + int(unix.SIGKILL), Signal: unix.SIGKILL}
+
 // awaitExit returns when the process has ended, and leaves it a zombie.
 func awaitExit(pid int) Exit {
-	lost := Exit{Code: 128 + int(unix.SIGKILL), Signal: unix.SIGKILL}
 	kq, err := unix.Kqueue()
 	if err != nil {
 		return lost
@@ -32,11 +35,35 @@ func awaitExit(pid int) Exit {
 		case errors.Is(err, unix.EINTR):
 			ev = nil
 		case err != nil:
-			return lost
+			return endedBefore(pid)
+		case n == 1 && got[0].Flags&unix.EV_ERROR != 0: // how kevent(2) reports an error where there is room for it
+			return endedBefore(pid)
 		case n == 1:
 			return exitOf(syscall.WaitStatus(got[0].Data))
 		}
 	}
+}
+
+// zombie is SZOMB of <sys/proc.h>.
+const zombie = 5
+
+// endedBefore is for a process that had ended before kqueue could watch it, to
+// which it is no process any more (ESRCH). Its wait status stands in the table
+// of processes, as ps(1) shows it by -o xstat. To ask wait4 instead would
+// reap it, and waitid here does not tell the signal.
+func endedBefore(pid int) Exit {
+	// It may be on its way to be a zombie, which takes no second.
+	for range 1000 {
+		p, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
+		if err != nil {
+			break
+		}
+		if p.Proc.P_stat == zombie {
+			return exitOf(syscall.WaitStatus(p.Proc.P_xstat))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return lost
 }
 
 func exitOf(ws syscall.WaitStatus) Exit {
@@ -66,7 +93,6 @@ func (*adopter) end(int, syscall.Signal) {}
 
 // alone reports whether the zombie leader is the last of its group.
 func (t *Tree) alone() bool {
-	const zombie = 5 // SZOMB of <sys/proc.h>
 	members, err := unix.SysctlKinfoProcSlice("kern.proc.pgrp", t.PID)
 	if err != nil {
 		return true
