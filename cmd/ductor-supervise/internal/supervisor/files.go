@@ -2,6 +2,8 @@ package supervisor
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"ductor/cmd/ductor-supervise/internal/journal"
@@ -49,10 +51,10 @@ func (s *supervisor) takeStop(live bool) bool {
 	if !taken {
 		return false
 	}
-	var pid int
-	var start string
-	if n, _ := fmt.Sscan(text, &pid, &start); n == 2 {
-		return pid == s.self.PID && start == s.self.Start
+	if words := strings.Fields(text); len(words) >= 2 {
+		if pid, err := strconv.Atoi(words[0]); err == nil {
+			return pid == s.self.PID && words[1] == s.self.Start
+		}
 	}
 	return live
 }

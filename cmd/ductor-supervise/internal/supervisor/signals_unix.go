@@ -24,7 +24,7 @@ type signals struct {
 // closed: a closed window must not leave a stray supervisor. PIPE is caught
 // and dropped, so that a reader of our log can go without taking us along; it
 // is not ignored, because the child would inherit that.
-func notifySignals() *signals {
+func notifySignals() (*signals, error) {
 	s := &signals{c: make(chan os.Signal, 8), restart: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1), hangup: policy.Restart{Cause: policy.CauseSignal}}
 	signal.Notify(s.c, unix.SIGTERM)
 	signal.Notify(s.restart, unix.SIGUSR1)
@@ -40,7 +40,7 @@ func notifySignals() *signals {
 		unix.Close(tty)
 		s.hangup = policy.Stop{}
 	}
-	return s
+	return s, nil
 }
 
 func (s *signals) stop() {

@@ -93,7 +93,9 @@ func Run(cfg Config) (code int, err error) {
 	}
 	// Before the first word is written: a reader of our log that has gone must
 	// not take us along.
-	s.signals = notifySignals()
+	if s.signals, err = notifySignals(); err != nil {
+		return 0, err
+	}
 	defer s.signals.stop()
 	lock, err := s.takeLock()
 	if err != nil {
