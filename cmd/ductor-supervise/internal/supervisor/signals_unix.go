@@ -43,11 +43,6 @@ func notifySignals() (*signals, error) {
 	return s, nil
 }
 
-func (s *signals) stop() {
-	signal.Stop(s.c)
-	signal.Stop(s.restart)
-}
-
 // meaning translates a signal.
 func meaning(sig os.Signal, hangup policy.Event) policy.Event {
 	switch sig {

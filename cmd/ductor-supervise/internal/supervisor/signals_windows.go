@@ -28,8 +28,6 @@ func notifySignals() (*signals, error) {
 	})
 }
 
-func (s *signals) stop() { signal.Stop(s.c) }
-
 func meaning(os.Signal, policy.Event) policy.Event { return policy.Stop{} }
 
 func isHangup(os.Signal) bool { return false }

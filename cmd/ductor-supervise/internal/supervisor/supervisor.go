@@ -92,11 +92,11 @@ func Run(cfg Config) (code int, err error) {
 		return 0, exitcode.File(exitcode.CantCreat, err)
 	}
 	// Before the first word is written: a reader of our log that has gone must
-	// not take us along.
+	// not take us along. They are kept to the very end: one that comes after the
+	// last decision must not change the exit code.
 	if s.signals, err = notifySignals(); err != nil {
 		return 0, err
 	}
-	defer s.signals.stop()
 	lock, err := s.takeLock()
 	if err != nil {
 		return 0, err
