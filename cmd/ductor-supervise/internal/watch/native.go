@@ -100,12 +100,9 @@ func (t *Trees) fresh(dir string, e os.DirEntry, since time.Time) {
 	now := time.Now()
 	at := now
 	if !since.IsZero() {
-		info, err := e.Info()
-		if err != nil {
-			return
-		}
-		at = changed(info)
-		if !at.After(since) || at.After(now) { // by a clock that is wrong
+		var err error
+		at, err = changedEntry(dir, e)
+		if err != nil || !at.After(since) || at.After(now) { // by a clock that is wrong
 			return
 		}
 		if at = at.Add(tick); at.After(now) {
