@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,8 +71,12 @@ func abandoned(path string) bool {
 }
 
 func parse(line string) (pid int, start string, ok bool) {
-	n, _ := fmt.Sscan(line, &pid, &start)
-	return pid, start, n == 2 && pid > 0
+	words := strings.Fields(line)
+	if len(words) < 2 {
+		return 0, "", false
+	}
+	pid, err := strconv.Atoi(words[0])
+	return pid, words[1], err == nil && pid > 0
 }
 
 func alive(pid int, start string) bool {
