@@ -158,8 +158,8 @@ func (t *Trees) run() {
 		t.giveUp(t.since)
 	}
 	t.startPolling(t.since, nil)
-	t.tell()
 	t.tidy()
+	t.tell()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	lost := time.NewTicker(time.Second)
