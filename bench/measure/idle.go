@@ -71,8 +71,7 @@ func (p *idler) look(weight, wakes *row, seconds int) {
 		count += n - p.before[id]
 	}
 	wakes.values = []float64{float64(count) * 60 / float64(seconds)}
-	weight.values = []float64{p.memory.rss}
-	weight.extra = fmt.Sprintf("PSS %.2f, private %.2f", p.memory.pss, p.memory.private)
+	weight.values, weight.extra = []float64{p.memory.rss}, p.memory.shares()
 }
 
 func (b *bench) idlers() (all []*idler) {
@@ -82,11 +81,9 @@ func (b *bench) idlers() (all []*idler) {
 		p.proc, p.err = b.launch(s)
 		all = append(all, p)
 	}
-	supervise := []string{b.ours("ductor-supervise"), "--name", "idle"}
-	add("ductor-supervise", true, spec{argv: append(append(supervise, "--"), sleep...)})
+	add("ductor-supervise", true, b.ourSleeper("idle", sleep))
 	if dir, err := b.project(); err == nil {
-		watching := []string{b.ours("ductor-supervise"), "--name", "idle-watch", "--watch", dir, "--ext", ".py", "--"}
-		add("ductor-supervise --watch", true, spec{argv: append(watching, sleep...)})
+		add("ductor-supervise --watch", true, b.ourSleeper("idle-watch", sleep, "--watch", dir, "--ext", ".py"))
 	}
 	for _, name := range []string{"runsv", "s6-supervise", "supervise"} {
 		if path := b.find(name); path != "" {
@@ -103,6 +100,12 @@ func (b *bench) idlers() (all []*idler) {
 	}
 	add("Go program that sleeps", false, spec{argv: []string{b.helper("sleeper")}})
 	return all
+}
+
+// ourSleeper runs a bot that sleeps under ductor-supervise.
+func (b *bench) ourSleeper(name string, sleep []string, flags ...string) spec {
+	argv := append([]string{b.ours("ductor-supervise"), "--name", name}, flags...)
+	return spec{argv: append(append(argv, "--"), sleep...)}
 }
 
 func supervisord(path, dir string, command []string) (spec, error) {
@@ -131,6 +134,9 @@ func switches(pid int) (map[string]int, error) {
 
 // memory is in MB of 1,000,000 bytes.
 type memory struct{ rss, pss, private float64 }
+
+// shares says how much of it others have too.
+func (m memory) shares() string { return fmt.Sprintf("PSS %.2f, private %.2f", m.pss, m.private) }
 
 // weigh reads smaps_rollup of proc(5), which is in KiB.
 func weigh(pid int) (memory, error) {

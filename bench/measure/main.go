@@ -59,6 +59,8 @@ var parts = []part{
 	{"restart", (*bench).restart},
 	{"watch", (*bench).watch},
 	{"idle", (*bench).idle},
+	{"scale", (*bench).scale},
+	{"crowd", (*bench).crowd},
 }
 
 // measure runs all parts, or those that BENCH_ONLY names.

@@ -70,6 +70,9 @@ func (b *bench) find(name string) string {
 // ours returns the path of a program of this house.
 func (b *bench) ours(name string) string { return filepath.Join(b.bin, name) }
 
+// home is the DUCTOR_HOME of all that we start.
+func (b *bench) home() string { return filepath.Join(b.tmp, "home") }
+
 // helper returns the path of a program of bench/.
 func (b *bench) helper(name string) string { return filepath.Join(b.own, name) }
 
@@ -94,7 +97,7 @@ func (b *bench) fork(s spec) (int, error) {
 	}
 	return syscall.ForkExec(s.argv[0], s.argv, &syscall.ProcAttr{
 		Dir:   s.dir,
-		Env:   []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.tmp, "DUCTOR_HOME=" + filepath.Join(b.tmp, "home"), "TERM=dumb"},
+		Env:   []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.tmp, "DUCTOR_HOME=" + b.home(), "TERM=dumb"},
 		Files: []uintptr{in.Fd(), out.Fd(), out.Fd()},
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})

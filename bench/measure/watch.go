@@ -196,13 +196,18 @@ func (b *bench) watchers() (all []*watched) {
 
 // entr reads the files to watch from stdin, and knows no folders.
 func entr(path, dir string, t *bot) (spec, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*", "*.py"))
+	var files []byte
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err == nil && filepath.Ext(path) == ".py" {
+			files = append(append(files, path...), '\n')
+		}
+		return err
+	})
 	if err != nil {
 		return spec{}, err
 	}
 	list := filepath.Join(filepath.Dir(t.file), "files")
-	text := strings.Join(append(files, filepath.Join(dir, "app.py")), "\n") + "\n"
-	if err := os.WriteFile(list, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(list, files, 0o600); err != nil {
 		return spec{}, err
 	}
 	stdin, err := os.Open(list) // for as long as entr runs
