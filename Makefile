@@ -4,6 +4,7 @@ GO      ?= go
 PREFIX  ?= /usr/local
 BIN     := bin
 TOOLS   := ductor-lock ductor-supervise
+GOOS    ?= $(shell $(GO) env GOOS)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w -X ductor/internal/common/buildinfo.version=$(VERSION)
 
@@ -14,8 +15,11 @@ RACE := $(shell command -v $(or $(CC),cc) >/dev/null 2>&1 && $(GO) env CGO_ENABL
 
 # Without cgo, because a program linked to libc starts a millisecond later, and
 # needs that libc.
-build: ## build the programs into bin/
+build: ## build the programs into bin/ (GOOS=windows for another system)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ $(TOOLS:%=./cmd/%)
+ifeq ($(GOOS),windows)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) -H=windowsgui' -o $(BIN)/ductor-supervisew.exe ./cmd/ductor-supervise
+endif
 
 run: ## supervise the example bot until Ctrl-C
 	@$(MAKE) --silent --no-print-directory build
@@ -32,7 +36,9 @@ check: ## format, vet, staticcheck, three systems, man pages, scripts
 test-deps: ## install what the tests need (Debian, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  gcc libc6-dev git mandoc python3 rsync shellcheck util-linux vim-tiny
+	  debootstrap gcc gcc-mingw-w64-x86-64 libc6-dev git mandoc python3 rsync shellcheck util-linux vim-tiny wine wine64
+	command -v docker >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker.io
+	sh test/systemd/image.sh
 
 bench-deps: ## install the peers to measure beside (Debian, as root)
 	apt-get update -qq
