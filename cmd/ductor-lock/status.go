@@ -93,6 +93,8 @@ func describe(s holder.State, now time.Time) string {
 	switch {
 	case s.Evidence == holder.Free: // it ended while we looked
 		return "a process that has just ended"
+	case s.PID == 0 && !lockfile.NamesHolder:
+		return "a process that left no record"
 	case s.PID == 0:
 		return "a process of another PID namespace"
 	}

@@ -21,7 +21,10 @@ func stay(lock *lockfile.Lock, rec holder.Record, path string, argv []string, re
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, forwarded()...)
+	if err := listen(signals); err != nil {
+		holder.Remove(lock.PIDFile())
+		return err
+	}
 	defer signal.Stop(signals)
 
 	cmd := &exec.Cmd{Path: path, Args: argv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}

@@ -19,15 +19,15 @@ type child struct {
 	terminal bool // the group was given our terminal
 }
 
-// forwarded lists what a terminal, a shell or a supervisor sends to stop,
+// listen subscribes to what a terminal, a shell or a supervisor sends to stop,
 // reload or query a program. One that is ignored stays so, as under nohup.
-func forwarded() (sigs []os.Signal) {
+func listen(c chan<- os.Signal) error {
 	for _, s := range []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGCONT} {
 		if !signal.Ignored(s) {
-			sigs = append(sigs, s)
+			signal.Notify(c, s)
 		}
 	}
-	return sigs
+	return nil
 }
 
 // startChild puts the command into its own group, so that a Ctrl-C reaches it

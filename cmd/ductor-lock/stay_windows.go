@@ -3,45 +3,54 @@ package main
 import (
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/windows"
 
+	"ductor/internal/common/job"
 	"ductor/internal/common/process"
 )
 
 // child is the command's job: it ends with us, and so does all that is in it.
 type child struct {
-	job *process.Job
-	pid uint32
+	job *job.Job
+	pid int
 }
 
-func forwarded() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM} }
+// listen also hears ductor-lock kill, which has no signal to send.
+func listen(c chan<- os.Signal) error {
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	return process.Asked(func() { c <- syscall.SIGTERM })
+}
 
 // startChild puts the command into a job before it has run an instruction.
 func startChild(cmd *exec.Cmd) (*child, error) {
-	job, err := process.NewJob()
+	j, err := job.New()
 	if err != nil {
 		return nil, err
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.CREATE_SUSPENDED}
 	if err := cmd.Start(); err != nil {
-		job.Close()
+		j.Close()
 		return nil, err
 	}
-	if err := job.Adopt(cmd.Process.Pid); err != nil {
+	if err := j.Adopt(cmd.Process.Pid); err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		job.Close()
+		j.Close()
 		return nil, err
 	}
-	return &child{job, uint32(cmd.Process.Pid)}, nil
+	return &child{j, cmd.Process.Pid}, nil
 }
 
 // forward: a group of its own hears no Ctrl-C, so every signal becomes the
-// CTRL_BREAK that it does hear.
+// CTRL_BREAK that it does hear. If that can reach nobody, the command ends at
+// once: it would never learn that it should.
 func (c *child) forward(os.Signal) {
-	_ = windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, c.pid)
+	if job.AskGroup(c.pid) != nil {
+		c.job.Kill()
+	}
 }
 
 func (c *child) close() { c.job.Close() }

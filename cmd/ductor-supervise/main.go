@@ -13,6 +13,7 @@ func main() {
 	if code, is := asGuard(); is {
 		os.Exit(code)
 	}
+	openStreams()
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -29,6 +29,9 @@ func (c *runCmd) Run(std *cli.IO) error {
 	if c.DryRun {
 		return c.dryRun(std, cfg)
 	}
+	if err := openConsole(); err != nil {
+		cli.Warn(std, "no console, so the command will be killed where it could be asked to end: %v", err)
+	}
 	debug.SetGCPercent(heapGrowth)
 	end, err := supervisor.Run(cfg)
 	if err != nil {

@@ -55,6 +55,7 @@ var siblings = map[string][]string{
 	"cli":      {"buildinfo", "exitcode", "jsonout"},                         // help, errors and JSON in one voice
 	"lockfile": {"exitcode"},
 	"sentinel": {"atomicfile"},
+	"job":      {"process"}, // whether the leader of a group lives
 	"clitest":  {"process"},
 }
 

@@ -39,10 +39,10 @@ func write(path string, data []byte, perm os.FileMode, sync bool) error {
 		err = cerr
 	}
 	if err == nil {
-		err = rename(tmp, path)
+		err = Rename(tmp, path)
 	}
 	if err != nil {
-		os.Remove(tmp)
+		_ = Remove(tmp)
 		return fmt.Errorf("write %q: %w", path, pathless(err))
 	}
 	if sync {
@@ -51,12 +51,23 @@ func write(path string, data []byte, perm os.FileMode, sync bool) error {
 	return nil
 }
 
+// Rename is os.Rename, and Remove os.Remove. On Windows they try again for a
+// second where somebody has the file open.
+func Rename(from, to string) error {
+	return patiently(func() error { return os.Rename(from, to) })
+}
+
+// Remove removes a file; see Rename.
+func Remove(path string) error {
+	return patiently(func() error { return os.Remove(path) })
+}
+
 // create makes the temporary file, and never follows a link that somebody put
 // in its place. What has its name is of a process that had our PID, and died.
 func create(tmp string, perm os.FileMode) (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	f, err := os.OpenFile(tmp, flags, perm)
-	if errors.Is(err, fs.ErrExist) && os.Remove(tmp) == nil {
+	if errors.Is(err, fs.ErrExist) && Remove(tmp) == nil {
 		f, err = os.OpenFile(tmp, flags, perm)
 	}
 	return f, err

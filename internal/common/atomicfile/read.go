@@ -25,9 +25,10 @@ func Read(path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// Open opens a regular file for reading, and never waits.
+// Open opens a regular file for reading, and never waits. It stands in nobody's
+// way: the file can be renamed and removed, on Windows too.
 func Open(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	f, err := open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -37,3 +38,7 @@ func Open(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// OpenAppend opens a file to be appended to, and creates it if it is not there.
+// It can be renamed and removed while it is open, on Windows too.
+func OpenAppend(path string, perm os.FileMode) (*os.File, error) { return openAppend(path, perm) }

@@ -68,7 +68,7 @@ func WriteRecord(l *lockfile.Lock, r Record) error {
 func Remove(pidfile string) error {
 	var errs error
 	for _, p := range []string{pidfile, recordPath(pidfile)} {
-		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := atomicfile.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = errors.Join(errs, exitcode.File(exitcode.IOErr, fmt.Errorf("remove the label: %w", err)))
 		}
 	}

@@ -56,6 +56,9 @@ func lockFile(f *os.File, wait bool) error {
 	}
 }
 
+// unlock has nothing to do: the closing of the file is enough.
+func unlock(*os.File) {}
+
 // Inherit lets the lock pass through the exec that follows.
 func (l *Lock) Inherit() error {
 	_, _, errno := syscall.Syscall(syscall.SYS_FCNTL, l.f.Fd(), syscall.F_SETFD, 0)

@@ -111,7 +111,10 @@ func acquire(pidfile string, wait bool) (*Lock, error) {
 func (l *Lock) PIDFile() string { return l.pidfile }
 
 // Close gives the lock up. The lock file stays.
-func (l *Lock) Close() error { return l.f.Close() }
+func (l *Lock) Close() error {
+	unlock(l.f)
+	return l.f.Close()
+}
 
 // createError classifies why a file cannot be had.
 func createError(path string, err error) error {

@@ -77,6 +77,9 @@ func (id Identity) IsSelf() bool { return id.PID == os.Getpid() && id.Alive() }
 // IsAncestor reports whether pid is this process's parent, or its parent's
 // parent, and so on. A walk that cannot go on says no.
 func IsAncestor(pid int) bool {
+	if pid <= 0 { // what is not known is nobody's ancestor, though 0 is everybody's on Windows
+		return false
+	}
 	at := os.Getppid()
 	// A loop cannot occur in one snapshot of the tree, but we take no
 	// snapshot; 1,000 levels are beyond any real tree.
@@ -127,8 +130,8 @@ func Open(id Identity) (*Handle, error) {
 func (p *Handle) Wait(d time.Duration) error { return p.h.wait(p.id, d) }
 
 // Terminate asks the process to end: SIGTERM with SIGCONT on Unix, so that a
-// stopped one can obey. On Windows a process without a console of ours cannot
-// be asked, so it is the same as Kill there.
+// stopped one can obey. On Windows a process that called Asked is asked, and for
+// others it is the same as Kill.
 func (p *Handle) Terminate() error { return p.h.terminate(p.id) }
 
 // Kill ends the process without asking.

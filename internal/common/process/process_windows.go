@@ -96,7 +96,26 @@ func (h handle) wait(id Identity, d time.Duration) error {
 	return nil
 }
 
-func (h handle) terminate(id Identity) error { return h.kill(id) }
+// terminate asks where somebody listens (see Asked). Who does not cannot be
+// asked from outside his console, and is ended.
+func (h handle) terminate(id Identity) error {
+	name, err := askName(id)
+	if err != nil {
+		return err
+	}
+	ev, err := windows.OpenEvent(windows.EVENT_MODIFY_STATE, false, name)
+	if errors.Is(err, windows.ERROR_FILE_NOT_FOUND) {
+		return h.kill(id)
+	}
+	if err == nil {
+		err = windows.SetEvent(ev)
+		windows.CloseHandle(ev)
+	}
+	if err != nil {
+		return fmt.Errorf("ask process %d to end: %w", id.PID, err)
+	}
+	return nil
+}
 
 func (h handle) kill(id Identity) error {
 	if err := windows.TerminateProcess(windows.Handle(h), 128+9); err != nil {

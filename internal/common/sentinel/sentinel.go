@@ -83,12 +83,12 @@ func ConsumeRestart(path string) (Restart, error) {
 	}
 	r, err := read(taken)
 	if err != nil {
-		if rerr := os.Rename(taken, path+".bad"); rerr != nil {
+		if rerr := atomicfile.Rename(taken, path+".bad"); rerr != nil {
 			return Restart{}, errors.Join(err, rerr)
 		}
 		return Restart{}, fmt.Errorf("read %q (moved to %q): %w", path, path+".bad", err)
 	}
-	return r, os.Remove(taken)
+	return r, atomicfile.Remove(taken)
 }
 
 // WriteMarker asks for a restart. Python bots test for existence only.
@@ -115,7 +115,7 @@ func ConsumeText(path string) (text string, taken bool, err error) {
 		return "", false, err
 	}
 	data, _ := atomicfile.Read(name, MaxSize)
-	return string(data), true, os.Remove(name)
+	return string(data), true, atomicfile.Remove(name)
 }
 
 // take renames path to a name of our own: rename is the step that only one
@@ -127,7 +127,7 @@ func take(path string) (string, error) {
 		return "", fmt.Errorf("take %q: not a file", path)
 	}
 	taken := path + ".taken" + strconv.Itoa(os.Getpid())
-	if err := os.Rename(path, taken); err != nil {
+	if err := atomicfile.Rename(path, taken); err != nil {
 		return "", fmt.Errorf("take %q: %w", path, err)
 	}
 	return taken, nil

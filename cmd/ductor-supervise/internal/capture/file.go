@@ -9,10 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"gopkg.in/natefinch/lumberjack.v2"
+
+	"ductor/internal/common/atomicfile"
 )
 
 // file is the log on the disk. lumberjack opens it, renames it when it is full,
@@ -128,7 +129,7 @@ func create(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := atomicfile.OpenAppend(path, 0o600)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func create(path string) error {
 // missingEnd returns what ends a line that was torn when its writer, or the
 // machine, was stopped.
 func missingEnd(path string) []byte {
-	f, err := os.Open(path)
+	f, err := atomicfile.Open(path)
 	if err != nil {
 		return nil
 	}
@@ -162,6 +163,9 @@ func (f *file) rotate() error {
 	for !time.Now().Truncate(time.Millisecond).After(f.rotated) {
 		time.Sleep(100 * time.Microsecond)
 	}
+	if err := f.moveAway(); err != nil {
+		return err
+	}
 	err := f.out.Rotate()
 	f.rotated = time.Now().Truncate(time.Millisecond)
 	f.close() // it was opened without O_APPEND
@@ -172,8 +176,6 @@ func (f *file) close() {
 	_ = f.out.Close()
 	f.id = nil
 }
-
-func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) }
 
 // nameFormat is how lumberjack puts the time of a rotation, in UTC, between a
 // name and its ending.

@@ -130,7 +130,7 @@ func edit(path, guard string, change func(lines []string, self string) []string)
 	if lines = change(lines, line(id)); len(lines) > 0 {
 		return atomicfile.Write(path, []byte(strings.Join(lines, "")), 0o600)
 	}
-	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+	if err := atomicfile.Remove(path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

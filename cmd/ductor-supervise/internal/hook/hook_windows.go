@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/windows"
 
-	"ductor/internal/common/process"
+	"ductor/internal/common/job"
 )
 
 // shell hands the words over as they are: cmd.exe has rules of its own for
@@ -19,10 +19,10 @@ func shell(command string) *exec.Cmd {
 }
 
 // group is the job that holds the shell and what comes of it.
-type group struct{ job *process.Job }
+type group struct{ job *job.Job }
 
 func (h *Hook) start(cmd *exec.Cmd) (err error) {
-	if h.job, err = process.NewJob(); err != nil {
+	if h.job, err = job.New(); err != nil {
 		return err
 	}
 	if err = cmd.Start(); err != nil {
@@ -38,7 +38,9 @@ func (h *Hook) start(cmd *exec.Cmd) (err error) {
 }
 
 func (h *Hook) terminate() {
-	_ = windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(h.PID))
+	if job.AskGroup(h.PID) != nil { // it cannot be asked
+		h.kill()
+	}
 }
 
 func (h *Hook) kill() { h.job.Kill() }

@@ -37,7 +37,7 @@ func Open(path string, sinks ...Sink) (*Journal, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
 		return nil, fmt.Errorf("open events %q: %w", path, atomicfile.ErrNoFile)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := atomicfile.OpenAppend(path, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open events: %w", err)
 	}
@@ -110,10 +110,10 @@ func (j *Journal) rotate() error {
 	f := j.file
 	// Absence is no reason to stop: somebody removed it, or we were here before
 	// and could not create the next one.
-	if err := os.Rename(j.path, j.path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := atomicfile.Rename(j.path, j.path+".1"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	next, err := os.OpenFile(j.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	next, err := atomicfile.OpenAppend(j.path, 0o600)
 	if err != nil {
 		return err
 	}

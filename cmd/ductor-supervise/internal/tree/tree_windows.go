@@ -2,11 +2,12 @@ package tree
 
 import (
 	"os"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/windows"
 
-	"ductor/internal/common/process"
+	"ductor/internal/common/job"
 )
 
 // StatusFD is not a number of ours here: the child is told a handle.
@@ -31,35 +32,37 @@ func (*Keeper) Reap(int) {}
 type Tree struct {
 	PID    int
 	k      *Keeper
-	job    *process.Job
+	job    *job.Job
 	exited chan Exit
+	ended  atomic.Bool // the leader has
 	gone   bool
 }
 
 // Start starts the leader suspended, puts it into a job, which ends with us,
 // and only then lets it run, so that no child of it can be outside.
 func (k *Keeper) Start(s Spec) (*Tree, error) {
-	job, err := process.NewJob()
+	j, err := job.New()
 	if err != nil {
 		return nil, err
 	}
 	p, err := startSuspended(s)
 	if err != nil {
-		job.Close()
+		j.Close()
 		return nil, err
 	}
-	if err := job.Adopt(p.Pid); err != nil {
+	if err := j.Adopt(p.Pid); err != nil {
 		_ = p.Kill()
 		_, _ = p.Wait()
-		job.Close()
+		j.Close()
 		return nil, err
 	}
-	t := &Tree{PID: p.Pid, k: k, job: job, exited: make(chan Exit, 1)}
+	t := &Tree{PID: p.Pid, k: k, job: j, exited: make(chan Exit, 1)}
 	go func() {
 		code := 128 + 9 // what we use to kill, if it cannot be learnt
 		if state, err := p.Wait(); err == nil {
 			code = state.ExitCode()
 		}
+		t.ended.Store(true)
 		t.exited <- Exit{Code: code}
 	}()
 	return t, nil
@@ -81,10 +84,18 @@ func startSuspended(s Spec) (*os.Process, error) {
 // Exited delivers, once, how the leader ended.
 func (t *Tree) Exited() <-chan Exit { return t.exited }
 
-// Terminate sends CTRL_BREAK to the leader's group. Without a console of ours
-// that reaches nobody, and Kill follows after the stop timeout.
+// Terminate sends CTRL_BREAK to the leader's group. If that can reach nobody,
+// there is nothing to wait for, and everything is ended at once.
 func (t *Tree) Terminate(os.Signal) {
-	_ = windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(t.PID))
+	if t.gone || t.job.Empty() {
+		return
+	}
+	if err := job.AskGroup(t.PID); err != nil {
+		if !t.ended.Load() { // what a leader left could not be asked by it either
+			t.k.opt.Warn("PID %d cannot be asked to end and is killed: %v", t.PID, err)
+		}
+		t.Kill()
+	}
 }
 
 // Kill ends everything in the job.

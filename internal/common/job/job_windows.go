@@ -1,4 +1,6 @@
-package process
+// Package job is a process with all that comes of it, as Windows knows it: a Job
+// Object to end them, a group of the console to ask them.
+package job
 
 import (
 	"fmt"
@@ -12,8 +14,8 @@ import (
 // last handle to it, which is ours.
 type Job struct{ h windows.Handle }
 
-// NewJob makes an empty one.
-func NewJob() (*Job, error) {
+// New makes an empty one.
+func New() (*Job, error) {
 	h, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
 		return nil, os.NewSyscallError("CreateJobObject", err)
