@@ -24,7 +24,7 @@ const cleanPoll = 20 * time.Millisecond
 func (s *supervisor) loop() (int, error) {
 	files := watch.NewFiles(append([]string{s.run.CtlStop(), s.cfg.Hold}, s.markers...), s.warnLater)
 	defer files.Close()
-	changes, closeTrees, err := s.watchTrees()
+	changes, closeTrees, err := s.watchTrees(files)
 	if err != nil {
 		return 0, err
 	}
@@ -336,13 +336,13 @@ func (s *supervisor) ended(next policy.State, exit *policy.Exit) {
 	s.status.LastExit = &journal.LastExit{Code: exit.Code, Signal: signalName(s.exit.Signal), RuntimeSeconds: s.ranFor, Reason: reason}
 }
 
-func (s *supervisor) watchTrees() (<-chan watch.Change, func(), error) {
+func (s *supervisor) watchTrees(files *watch.Files) (<-chan watch.Change, func(), error) {
 	if len(s.cfg.WatchDirs) == 0 {
 		return nil, func() {}, nil
 	}
 	filter := s.cfg.WatchFilter
 	filter.Own = slices.Concat(filter.Own, s.markers) // they are requests of their own
-	t, err := watch.NewTrees(s.cfg.WatchDirs, filter, watch.Options{Mode: s.cfg.WatchMode, Warn: s.warnLater, Watching: s.watching})
+	t, err := watch.NewTrees(s.cfg.WatchDirs, filter, watch.Options{Mode: s.cfg.WatchMode, Share: files, Warn: s.warnLater, Watching: s.watching})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -18,20 +19,25 @@ type Files struct {
 	look  chan struct{}
 	done  chan struct{}
 	warn  func(format string, args ...any)
+	w     *fsnotify.Watcher // nil when it was not to be had
+	tap   atomic.Pointer[tap]
 }
 
 // NewFiles watches for paths, whose folders must exist, without waking while
 // nothing happens. Where the system gives no watch (limits are per user), it
 // looks each second instead, and warns.
 func NewFiles(paths []string, warn func(format string, args ...any)) *Files {
-	f := &Files{paths: paths, look: make(chan struct{}, 1), done: make(chan struct{}), warn: warn}
-	w, err := f.subscribe()
-	if err != nil {
+	f := &Files{paths: slices.Clone(paths), look: make(chan struct{}, 1), done: make(chan struct{}), warn: warn}
+	for i, p := range f.paths {
+		f.paths[i] = realFolder(p)
+	}
+	var err error
+	if f.w, err = f.subscribe(); err != nil {
 		f.warn("%v; looking for markers each second instead", Explain(err))
 		go f.poll()
 		return f
 	}
-	go f.listen(w)
+	go f.listen()
 	return f
 }
 
@@ -63,27 +69,37 @@ func (f *Files) wake() {
 	}
 }
 
-func (f *Files) listen(w *fsnotify.Watcher) {
-	defer w.Close()
+func (f *Files) listen() {
+	defer f.w.Close()
+	polling := false
 	for {
 		select {
 		case <-f.done:
 			return
-		case ev, ok := <-w.Events:
+		case ev, ok := <-f.w.Events:
 			if !ok {
 				return
 			}
+			f.tell(ev, nil)
 			if slices.Contains(f.paths, ev.Name) {
 				f.wake()
-			} else if (ev.Op.Has(fsnotify.Remove) || ev.Op.Has(fsnotify.Rename)) && f.watches(ev.Name) {
+			} else if !polling && (ev.Op.Has(fsnotify.Remove) || ev.Op.Has(fsnotify.Rename)) && f.watches(ev.Name) {
 				f.warn("folder %q was removed or renamed; looking for markers each second instead", ev.Name)
 				f.wake()
+				polling = true
 				go f.poll()
-				return
 			}
-		case <-w.Errors: // an overflow: something was missed
+		case err := <-f.w.Errors: // an overflow: something was missed
+			f.tell(fsnotify.Event{}, err)
 			f.wake()
 		}
+	}
+}
+
+// tell passes on what Trees may want to know.
+func (f *Files) tell(ev fsnotify.Event, lost error) {
+	if t := f.tap.Load(); t != nil {
+		t.put(ev, lost)
 	}
 }
 

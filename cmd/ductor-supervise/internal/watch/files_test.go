@@ -147,9 +147,9 @@ func TestFilesIgnoresOtherNames(t *testing.T) {
 	}
 	events := make(chan fsnotify.Event)
 	w.Events = events
-	f := &Files{paths: []string{"/x/ctl/m"}, look: make(chan struct{}, 1), done: make(chan struct{}), warn: t.Errorf}
+	f := &Files{w: w, paths: []string{"/x/ctl/m"}, look: make(chan struct{}, 1), done: make(chan struct{}), warn: t.Errorf}
 	ended := make(chan struct{})
-	go func() { f.listen(w); close(ended) }()
+	go func() { f.listen(); close(ended) }()
 	for _, name := range []string{"/x/ctl/m.tmp", "/x/ctl/.m", "/x/ctl", "/x/m", "/x/ctl/m/m", "/x/other"} {
 		events <- fsnotify.Event{Name: name, Op: fsnotify.Create}
 	}
@@ -174,8 +174,8 @@ func TestFilesOverflow(t *testing.T) {
 	}
 	errs := make(chan error)
 	w.Errors = errs
-	f := &Files{paths: []string{"/x/m"}, look: make(chan struct{}, 1), done: make(chan struct{}), warn: t.Errorf}
-	go f.listen(w)
+	f := &Files{w: w, paths: []string{"/x/m"}, look: make(chan struct{}, 1), done: make(chan struct{}), warn: t.Errorf}
+	go f.listen()
 	defer f.Close()
 	errs <- fsnotify.ErrEventOverflow
 	look(t, f, "overflow")

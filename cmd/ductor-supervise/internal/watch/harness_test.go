@@ -40,7 +40,7 @@ func paceOf(mode Mode) pace {
 func startTrees(t *testing.T, dirs []string, filter Filter, mode Mode, warn func(string, ...any), p pace) *Trees {
 	t.Helper()
 	watching := make(chan string, 9)
-	tr, err := openTrees(dirs, filter, Options{mode, warn, func(mode string, _ int) { watching <- mode }}, p)
+	tr, err := openTrees(dirs, filter, Options{Mode: mode, Warn: warn, Watching: func(mode string, _ int) { watching <- mode }}, p)
 	if err != nil {
 		t.Fatal(err)
 	}

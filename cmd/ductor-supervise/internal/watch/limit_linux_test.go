@@ -79,7 +79,7 @@ func refused(dir, text string) error {
 // watchHere starts a watch that falls back, and tells its modes.
 func watchHere(dir string, w *warnings) (tr *Trees, modes chan string, err error) {
 	modes = make(chan string, 9)
-	opt := Options{Mode{Auto, 5 * time.Millisecond}, w.add, func(mode string, n int) { modes <- fmt.Sprint(mode, " ", n) }}
+	opt := Options{Mode: Mode{Auto, 5 * time.Millisecond}, Warn: w.add, Watching: func(mode string, n int) { modes <- fmt.Sprint(mode, " ", n) }}
 	tr, err = openTrees([]string{dir}, Filter{}, opt, patientLooks)
 	if err == nil {
 		go tr.run()

@@ -161,7 +161,7 @@ func testLinkSwapped(t *testing.T, mode Mode) {
 	if mode.Kind == Poll {
 		return
 	}
-	for _, dir := range w.tr.w.WatchList() { // or each deployment would cost some of the limit
+	for _, dir := range w.tr.w.w.WatchList() { // or each deployment would cost some of the limit
 		if inside(old, dir) {
 			t.Errorf("%s is watched still", dir)
 		}

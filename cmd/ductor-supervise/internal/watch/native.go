@@ -123,7 +123,7 @@ func (t *Trees) see(ev fsnotify.Event) {
 	for _, r := range t.roots {
 		switch {
 		case r.poll:
-		case inside(ev.Name, r.name) || inside(ev.Name, r.real):
+		case inside(ev.Name, r.name) || inside(ev.Name, r.alias) || inside(ev.Name, r.real):
 			r.doubt = true
 		case inside(r.real, ev.Name):
 			t.judge(r, ev)
@@ -166,7 +166,7 @@ func (t *Trees) forget(dir string, below bool) (changed bool) {
 		changed = changed || t.dirs[d]
 		delete(t.dirs, d)
 		delete(t.sieve.scopes, d)
-		_ = t.w.Remove(d) // a moved folder is still watched, under its old name
+		t.w.Remove(d) // a moved folder is still watched, under its old name
 	}
 	if !below {
 		drop(dir)

@@ -100,12 +100,12 @@ func (t *Trees) drain() {
 	end := time.After(time.Second)
 	for {
 		select {
-		case ev, ok := <-t.w.Events:
+		case ev, ok := <-t.w.events:
 			if !ok {
 				return
 			}
 			t.see(ev)
-		case <-t.w.Errors:
+		case <-t.w.errs:
 			t.burst.add(t.roots[0].real, time.Now())
 		case <-time.After(2 * tick):
 			return

@@ -20,6 +20,9 @@ type Change struct {
 // Options are how to watch.
 type Options struct {
 	Mode Mode
+	// Share lets Files and Trees have one watcher; nil makes another one. Files
+	// has to outlive Trees.
+	Share *Files
 	// Warn is told what keeps us from watching as was asked for.
 	Warn func(format string, args ...any)
 	// Watching is told when the first scan is done, and again when the mode has
@@ -38,7 +41,7 @@ type Trees struct {
 	roots   []*root
 	sieve   *sieve
 	since   time.Time            // of the first scan
-	w       *fsnotify.Watcher    // nil when the system is asked for nothing
+	w       *source              // nil when the system is asked for nothing
 	dirs    map[string]bool      // watched folders; true: a file that counts was seen in it
 	opened  int                  // entries in them
 	stale   map[string]time.Time // folders whose .gitignore has changed
@@ -56,6 +59,7 @@ type Trees struct {
 type root struct {
 	name  string // as it was given, absolute
 	real  string // where it leads, or led while it was there
+	alias string // its name without links on the way, by which events may tell of it
 	poll  bool   // the system is not asked
 	taken bool   // a poller has it
 	doubt bool   // something happened to it: look again
@@ -89,7 +93,7 @@ func openTrees(dirs []string, filter Filter, opt Options, p pace) (*Trees, error
 	if !native {
 		return t, nil
 	}
-	w, err := fsnotify.NewWatcher()
+	w, err := newSource(opt.Share)
 	if err != nil {
 		if t.opt.Mode.Kind == Native || !isLimit(err) {
 			return nil, Explain(err)
@@ -139,7 +143,7 @@ func (r *root) find() error {
 	if !info.IsDir() {
 		return fmt.Errorf("is not a folder")
 	}
-	r.real = real
+	r.real, r.alias = real, realFolder(r.name)
 	return nil
 }
 
@@ -220,7 +224,7 @@ func (t *Trees) sources() (<-chan fsnotify.Event, <-chan error) {
 	if t.w == nil {
 		return nil, nil
 	}
-	return t.w.Events, t.w.Errors
+	return t.w.events, t.w.errs
 }
 
 // arm sets the timer to what has to be done next.
