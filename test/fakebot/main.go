@@ -16,6 +16,7 @@
 //	                  already), wiped, stubborn (ignores TERM), stdout (holds ours open), separated by commas
 //	pid FILE          write our PID to FILE
 //	fds FILE          write the list of open descriptors to FILE
+//	console FILE      write the PIDs of all that share our console (Windows)
 //	closeall          close every descriptor from 3 upward
 //	env FILE          write the environment to FILE
 //	touch FILE        create FILE
@@ -31,6 +32,8 @@
 //	consume FILE N    wait for FILE, remove it, exit with N
 //	sigs FILE         append the name of each signal to FILE; TERM ends us with 0
 //	wait              until a signal ends us
+//
+// Called true or echo it is that program, for systems that lack them.
 package main
 
 import (
@@ -41,6 +44,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +54,13 @@ import (
 
 func main() {
 	args := os.Args[1:]
+	switch strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") {
+	case "true":
+		return
+	case "echo":
+		fmt.Println(strings.Join(args, " "))
+		return
+	}
 	for len(args) > 0 {
 		verb := args[0]
 		n, ok := arity[verb]
@@ -66,7 +77,7 @@ func main() {
 }
 
 var arity = map[string]int{"alone": 1, "log": 1, "exit": 1, "exits": 1, "pick": 1, "after": 1, "ignore": 1, "on": 2, "group": 1, "setsid": 1,
-	"wiped": 1, "pid": 1, "fds": 1, "closeall": 0, "env": 1, "touch": 1, "marker": 1, "echo": 1, "spew": 1, "wait": 0,
+	"wiped": 1, "pid": 1, "fds": 1, "console": 1, "closeall": 0, "env": 1, "touch": 1, "marker": 1, "echo": 1, "spew": 1, "wait": 0,
 	"beat": 3, "notify": 1, "leave": 2, "say": 1, "cry": 1, "mutter": 1, "count": 1, "consume": 2, "sigs": 1}
 
 func fail(format string, args ...any) {
@@ -97,11 +108,12 @@ func do(verb string, a []string) {
 		check(err)
 		time.Sleep(d)
 	case "ignore":
-		signal.Ignore(signals[a[0]])
+		ignore(signals[a[0]])
 	case "on":
 		n, err := strconv.Atoi(a[1])
 		check(err)
 		c := make(chan os.Signal, 1)
+		ignore(signals[a[0]])
 		signal.Notify(c, signals[a[0]])
 		go func() { <-c; os.Exit(n) }()
 	case "group", "setsid", "wiped":
@@ -113,6 +125,8 @@ func do(verb string, a []string) {
 	case "fds":
 		check(os.WriteFile(a[0]+".tmp", []byte(descriptors()), 0o600))
 		check(os.Rename(a[0]+".tmp", a[0]))
+	case "console":
+		check(os.WriteFile(a[0], []byte(fmt.Sprintln(console())), 0o600))
 	case "closeall":
 		closeAll()
 	case "env":
@@ -245,6 +259,7 @@ func writePID(path string) {
 func recordSignals(path string) {
 	c := make(chan os.Signal, 16)
 	for _, sig := range signals {
+		ignore(sig)
 		signal.Notify(c, sig)
 	}
 	go func() {
@@ -254,7 +269,7 @@ func recordSignals(path string) {
 					appendLine(path, name)
 				}
 			}
-			if sig == syscall.SIGTERM {
+			if sig == signals["TERM"] {
 				os.Exit(0)
 			}
 		}
@@ -311,4 +326,5 @@ func leaveFor(how, d string) {
 	check(cmd.Start())
 }
 
+// signals by the names that scripts have for them.
 var signals = map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}

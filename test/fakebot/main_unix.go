@@ -5,12 +5,17 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"syscall"
 )
 
 func init() {
 	signals["USR1"], signals["USR2"] = syscall.SIGUSR1, syscall.SIGUSR2
 }
+
+func ignore(sig os.Signal) { signal.Ignore(sig) }
+
+func console() []uint32 { return nil }
 
 func newSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
 

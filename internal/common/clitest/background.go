@@ -57,7 +57,7 @@ func (b *background) end() {
 	for _, j := range b.jobs {
 		for _, sig := range []os.Signal{signals["CONT"], syscall.SIGTERM, syscall.SIGTERM} {
 			if sig != nil {
-				_ = j.cmd.Process.Signal(sig)
+				_ = Send(j.cmd.Process.Pid, sig)
 			}
 		}
 	}

@@ -58,6 +58,9 @@ func must(tb testing.TB) func(string, error) string {
 // build leaves its folder behind for the life of the test process; Main
 // removes it.
 func build(flags ...string) (string, error) {
+	if dir := os.Getenv("DUCTOR_TEST_BIN"); dir != "" { // where there is no compiler
+		return dir, nil
+	}
 	dir, err := os.MkdirTemp("", "ductor-bin-")
 	if err != nil {
 		return "", err
@@ -91,6 +94,7 @@ const quietRace = "atexit_sleep_ms=0"
 // Main runs the tests of a package and removes what was built for them.
 func Main(m *testing.M) {
 	os.Setenv("GORACE", quietRace)
+	openConsole()
 	code := m.Run()
 	for _, dir := range built {
 		os.RemoveAll(dir)
@@ -112,7 +116,7 @@ func Main(m *testing.M) {
 //	waitcount FILE REGEXP N  wait until FILE has N matches; more are a failure
 //	[!] alive FILE           the process whose PID FILE holds runs
 //	waitreaped FILE          that process is not even a zombie any more (Linux)
-//	nobody [HOME]            nothing runs that a supervisor started
+//	nobody [HOME]            nothing runs that a supervisor started (where the system lets us look)
 //
 // HOME and DUCTOR_HOME lie in the script's own folder.
 func Scripts(t *testing.T, dir string) {
@@ -216,9 +220,7 @@ func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 	if !ok {
 		ts.Fatalf("unknown signal %q", args[0])
 	}
-	p, err := os.FindProcess(pidIn(ts, args[1]))
-	ts.Check(err)
-	ts.Check(p.Signal(sig))
+	ts.Check(Send(pidIn(ts, args[1]), sig))
 }
 
 func need(ts *testscript.TestScript, neg bool, args []string) {
@@ -248,6 +250,11 @@ func works(name string, args ...string) func() bool {
 	return func() bool { return exec.Command(name, args...).Run() == nil }
 }
 
+// windowsPrograms: wine runs them, and the compiler makes what this wine lacks.
+func windowsPrograms() bool {
+	return runtime.GOARCH == "amd64" && program("wine")() && program("x86_64-w64-mingw32-gcc")()
+}
+
 var parts = map[string]part{
 	"python3":    {program("python3"), "apt-get install python3"},
 	"mandoc":     {program("mandoc"), "apt-get install mandoc"},
@@ -255,6 +262,7 @@ var parts = map[string]part{
 	"rsync":      {program("rsync"), "apt-get install rsync"},
 	"vim":        {program("vim.tiny"), "apt-get install vim-tiny"},
 	"setpriv":    {works("setpriv", "--reuid=65534", "--clear-groups", "true"), "run as root, with util-linux"},
+	"wine":       {windowsPrograms, "apt-get install --no-install-recommends wine wine64 gcc-mingw-w64-x86-64"},
 	"namespaces": {works("unshare", "--mount", "--pid", "--fork", "true"), "run as root on Linux, with util-linux"},
 }
 

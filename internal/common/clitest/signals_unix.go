@@ -13,6 +13,11 @@ func init() {
 	signals["USR1"], signals["USR2"], signals["STOP"], signals["CONT"] = syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGSTOP, syscall.SIGCONT
 }
 
+func openConsole() {}
+
+// Send sends a signal.
+func Send(pid int, sig os.Signal) error { return syscall.Kill(pid, sig.(syscall.Signal)) }
+
 // Running reports whether a process lives; a zombie does not.
 func Running(pid int) bool {
 	_, err := process.Of(pid)

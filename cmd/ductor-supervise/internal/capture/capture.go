@@ -103,7 +103,7 @@ func (c *Capture) Close(limit time.Duration) error {
 		return nil
 	}
 	for _, s := range c.streams() {
-		s.drain(time.Now())
+		s.drain(time.Now().Add(drainLimit))
 	}
 	c.queue.close()
 	select {

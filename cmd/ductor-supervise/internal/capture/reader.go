@@ -81,6 +81,17 @@ func (r *Reader) openAll() (files []*os.File, err error) {
 	return files, nil
 }
 
+// stat is about the file that has the name now. On Windows os.Stat finds out
+// which one that is only when it is compared, by the name.
+func stat(path string) (os.FileInfo, error) {
+	f, err := atomicfile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Stat()
+}
+
 func closeAll(files []*os.File) {
 	for _, f := range files {
 		f.Close()
@@ -158,7 +169,7 @@ func copyLines(w io.Writer, f *os.File, offset int64) (int64, error) {
 func (r *Reader) More(w io.Writer) error {
 	for {
 		// Asked first: what had the name before is not written any more.
-		info, serr := os.Stat(r.path)
+		info, serr := stat(r.path)
 		if r.file != nil {
 			if err := r.rest(w); err != nil {
 				return err
