@@ -16,8 +16,24 @@ type report struct {
 	biggest []Subtree
 	why     error // it is needed
 	paths   []string
-	count   int // of them, and of those beyond burstFiles
+	listed  map[string]bool // the same
+	count   int             // of them, and of those beyond burstFiles
+	hits    int             // a file that is found by two looks is one, and two of these
 	at      time.Time
+}
+
+// add takes a file that changed.
+func (r *report) add(path string) {
+	r.hits++
+	if r.listed[path] {
+		return
+	}
+	if r.count++; len(r.paths) < burstFiles {
+		if r.listed == nil {
+			r.listed = map[string]bool{}
+		}
+		r.paths, r.listed[path] = append(r.paths, path), true
+	}
 }
 
 // poller compares looks at roots. It has a goroutine of its own, since a file
@@ -94,6 +110,10 @@ func (t *Trees) giveUp(since time.Time) {
 	t.startPolling(since, why)
 }
 
+// fallBack gives up in the middle. What was written just before may carry a
+// time that is a tick older.
+func (t *Trees) fallBack() { t.giveUp(time.Now().Add(-tick)) }
+
 // drain takes what the system has told already. What is written from now on, a
 // poller's first look finds.
 func (t *Trees) drain() {
@@ -147,13 +167,13 @@ func (p *poller) run() {
 			return
 		case <-timer.C:
 		}
-		start, before := time.Now(), found.count
+		start, before := time.Now(), found.hits
 		p.look(&found)
 		took := time.Since(start)
 		if before == 0 {
 			begun = start
 		}
-		if found.count > before && !found.first && time.Since(begun) < p.pace.end {
+		if found.hits > before && !found.first && time.Since(begun) < p.pace.end {
 			timer.Reset(max(p.pace.look, took))
 			continue
 		}
@@ -175,15 +195,16 @@ func (p *poller) send(found *report) bool {
 	}
 }
 
-// look adds what is new to found.
+// look adds what is new to found. Its time is that of the end: what is written
+// during the look is not told again, so it must not seem older than a bot that
+// was started meanwhile.
 func (p *poller) look(found *report) {
-	at := time.Now()
-	before := found.count
+	before := found.hits
 	for _, pl := range p.roots {
 		p.lookAt(pl, found)
 	}
-	if found.count > before {
-		found.at = at
+	if found.hits > before {
+		found.at = time.Now()
 	}
 }
 
@@ -266,13 +287,13 @@ func (l *glance) list(dir string, entries []os.DirEntry) {
 		case err != nil && known && !os.IsNotExist(err): // nothing can be said
 		case err != nil:
 			if known {
-				l.changed(filepath.Join(dir, f.name))
+				l.found.add(filepath.Join(dir, f.name))
 			}
 			continue
 		default:
 			sig := signature(info)
 			if known && sig != f.sig || !known && l.isNew(filepath.Join(dir, f.name), info) {
-				l.changed(filepath.Join(dir, f.name))
+				l.found.add(filepath.Join(dir, f.name))
 			}
 			f.sig = sig
 		}
@@ -303,14 +324,7 @@ func (l *glance) removed(path string) {
 	if l.sieve.turned && exists(path) {
 		return
 	}
-	l.changed(path)
-}
-
-func (l *glance) changed(path string) {
-	l.found.count++
-	if len(l.found.paths) < burstFiles {
-		l.found.paths = append(l.found.paths, path)
-	}
+	l.found.add(path)
 }
 
 // keep lets what was known of a folder stand that cannot be read now: an error
@@ -324,14 +338,19 @@ func (l *glance) keep(dir string) {
 	}
 }
 
-// gone judges the folders that the look did not come to.
+// gone judges the folders that the look did not come to, in order, so that the
+// same file is always the first.
 func (l *glance) gone() {
+	var gone []string
 	for rel, f := range l.known {
-		if f.look == l.looks {
-			continue
+		if f.look != l.looks {
+			gone = append(gone, rel)
 		}
+	}
+	slices.Sort(gone)
+	for _, rel := range gone {
 		dir := filepath.Join(l.real, rel)
-		for _, file := range f.files {
+		for _, file := range l.known[rel].files {
 			l.removed(filepath.Join(dir, file.name))
 		}
 		delete(l.known, rel)

@@ -197,7 +197,7 @@ func (t *Trees) run() {
 			}
 		}
 		if t.limit != nil {
-			t.giveUp(time.Now())
+			t.fallBack()
 		}
 		if t.checkRoots() {
 			lost.Stop()
