@@ -16,9 +16,9 @@ import (
 	"ductor/internal/common/atomicfile"
 )
 
-// file is the log on the disk. lumberjack opens it, renames it when it is full,
-// and removes old ones. The rest is ours, because lumberjack counts in
-// megabytes, holds on to a file that somebody moved away or emptied, opens a
+// file is the log on the disk. lumberjack opens it, and renames it when it is
+// full. The rest is ours, because lumberjack removes old ones in a goroutine
+// that nobody can wait for, counts in megabytes, holds on to a file that somebody moved away or emptied, opens a
 // new one without O_APPEND, leaves half a line when the disk is full, gives two
 // files that are full in the same millisecond the same name, keeps all when
 // told to keep none, and makes folders that everybody may read.
@@ -38,7 +38,7 @@ const endless = 1 << 30
 
 func newFile(path string, size int64, keep int, r *report) *file {
 	return &file{path: path, size: size, keep: keep, report: r,
-		out: lumberjack.Logger{Filename: path, MaxSize: endless, MaxBackups: max(keep, 1)}}
+		out: lumberjack.Logger{Filename: path, MaxSize: endless}}
 }
 
 // Write writes whole lines, and begins a new file in front of the one that
@@ -121,8 +121,18 @@ func (f *file) open() error {
 		f.close()
 		return err
 	}
+	f.prune()
 	f.id, err = os.Stat(f.path)
 	return err
+}
+
+// prune removes the oldest of the old ones. What cannot be removed is tried
+// again at the next rotation.
+func (f *file) prune() {
+	names, _ := listOlder(f.path)
+	for _, name := range names[:max(len(names)-f.keep, 0)] {
+		_ = atomicfile.Remove(name)
+	}
 }
 
 func create(path string) error {
