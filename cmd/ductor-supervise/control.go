@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"os"
+	"syscall"
 	"time"
 
 	"ductor/cmd/ductor-supervise/internal/journal"
@@ -14,6 +16,16 @@ import (
 
 // lookInterval is how often a verb that waits looks at the files.
 const lookInterval = 20 * time.Millisecond
+
+// ask writes a request. On a full disk, when one may need it most, there is room
+// for a file without content, which asks whoever runs.
+func ask(path string, write func() error) error {
+	err := write()
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return os.WriteFile(path, nil, 0o600)
+	}
+	return err
+}
 
 // findRun returns the bot's folder without creating it.
 func findRun(std *cli.IO, name home.Name) (home.Home, home.Run, error) {

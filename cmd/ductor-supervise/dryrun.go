@@ -30,11 +30,11 @@ func (c *runCmd) dryRun(std *cli.IO, cfg supervisor.Config) error {
 	if cfg.Dir != "" {
 		r.row("folder", "%s", cfg.Dir)
 	}
-	r.lock("supervisor", cfg.Home.Run(cfg.Name).SupervisePID())
+	r.lock("supervisor", cfg.Home.Run(cfg.Name).SupervisePID(), cfg.KillExisting)
 	if cfg.NoLock {
 		r.row("lock", "none (--no-lock)")
 	} else {
-		r.lock("lock", cfg.Home.Run(cfg.Name).BotPID())
+		r.lock("lock", cfg.Home.Run(cfg.Name).BotPID(), cfg.KillExisting)
 		r.row("", "taken by %s", cfg.LockTool)
 	}
 	for _, m := range cfg.Markers {
@@ -70,13 +70,15 @@ func (r *report) no(code int, name, format string, args ...any) {
 }
 
 // lock says who has it. A takeover is not a problem, but is said.
-func (r *report) lock(name, pidFile string) {
+func (r *report) lock(name, pidFile string, takeover bool) {
 	st, err := holder.Inspect(pidFile, true)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		r.row(name, "%s is free", pidFile)
 	case err != nil:
 		r.no(exitcode.OSErr, name, "%v", err)
+	case st.Held() && takeover:
+		r.row(name, "%s is held by PID %d, and will be taken over", pidFile, st.PID)
 	case st.Held():
 		r.no(exitcode.TempFail, name, "%s is held by PID %d", pidFile, st.PID)
 	default:

@@ -38,12 +38,16 @@ func (c *eventsCmd) Run(std *cli.IO) error {
 	if errors.Is(err, fs.ErrNotExist) && !c.Wait {
 		return exitcode.Errorf(exitcode.No, "nothing has happened to %q yet", c.Name)
 	}
-	size := int64(-1)
+	size, gone := int64(-1), outputGone(std.Out)
 	for start := time.Now(); c.Wait && (c.Timeout == 0 || time.Since(start) < c.Timeout); {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		time.Sleep(5 * lookInterval)
+		select {
+		case <-gone:
+			return exitcode.Status(brokenPipe)
+		case <-time.After(5 * lookInterval):
+		}
 		// Reading a megabyte ten times a second is for when there is news.
 		if info, serr := os.Stat(run.Events()); serr != nil || info.Size() != size {
 			err = show()
@@ -63,7 +67,7 @@ func (c *eventsCmd) print(std *cli.IO, line []byte, e journal.Event) error {
 		_, err := fmt.Fprintf(std.Out, "%s\n", line)
 		return err
 	}
-	text := e.Text()
+	text := e.Printable()
 	if text == "" {
 		return nil
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ductor/internal/common/cli"
+	"ductor/internal/common/exitcode"
 	"ductor/internal/common/home"
 	"ductor/internal/common/jsonout"
 )
@@ -20,7 +21,7 @@ const followInterval = 100 * time.Millisecond
 // terminal has been changed, so none needs to be put back.
 func follow(l *looker, v statusView, show *display) (statusView, error) {
 	n := news{run: l.run}
-	suspended := suspensions()
+	suspended, gone := suspensions(), outputGone(show.std.Out)
 	for v.Supervised {
 		var err error
 		if n.look() || !v.Supervisor.Alive() {
@@ -40,6 +41,8 @@ func follow(l *looker, v statusView, show *display) (statusView, error) {
 		case <-suspended:
 			show.drawn = nil // a shell is about to write below it
 			suspend()
+		case <-gone:
+			return v, exitcode.Status(brokenPipe)
 		case <-time.After(followInterval):
 		}
 	}

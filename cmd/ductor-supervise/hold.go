@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"ductor/cmd/ductor-supervise/internal/hold"
+	"ductor/cmd/ductor-supervise/internal/journal"
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
+	"ductor/internal/common/home"
 )
 
 // Run holds restarts by file changes back for the time of a command, and
@@ -21,14 +23,12 @@ func (c *holdCmd) Run(std *cli.IO) error {
 	if err != nil {
 		return err
 	}
-	path, guard := run.CtlHold(), run.HoldGuard()
-	if c.Hold != "" {
-		path = c.Hold
+	path, guard := c.file(run), run.HoldGuard()
+	if !isFolder(filepath.Dir(path)) {
+		return exitcode.Errorf(exitcode.Usage, "--hold=%q: its folder does not exist", path)
 	}
-	for _, p := range []string{path, guard} {
-		if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
-			return exitcode.File(exitcode.CantCreat, err)
-		}
+	if err := os.MkdirAll(filepath.Dir(guard), 0o700); err != nil {
+		return exitcode.File(exitcode.CantCreat, err)
 	}
 	// Before the command is there: what it is told to do must not be undone by
 	// an edit of its first second.
@@ -43,6 +43,19 @@ func (c *holdCmd) Run(std *cli.IO) error {
 		cli.Warn(std, "%v", lerr)
 	}
 	return err
+}
+
+// file is the one that was named, or that the supervisor looks at, or that the
+// next one will.
+func (c *holdCmd) file(run home.Run) string {
+	if c.Hold != "" {
+		return c.Hold
+	}
+	if st, err := journal.ReadStatus(run.Status()); err == nil && st.Hold != "" {
+		return st.Hold
+	}
+	_ = os.MkdirAll(run.Ctl(), 0o700) // else the next step says it
+	return run.CtlHold()
 }
 
 // runHeld runs the command in our own process group, like a shell: what a

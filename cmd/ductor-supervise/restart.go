@@ -25,7 +25,7 @@ func (c *restartCmd) Run(std *cli.IO) error {
 		return err
 	}
 	before, _ := journal.ReadStatus(run.Status())
-	if err := errors.Join(run.Make(), sentinel.WriteMarker(run.CtlRestart())); err != nil {
+	if err := errors.Join(run.Make(), ask(run.CtlRestart(), func() error { return sentinel.WriteMarker(run.CtlRestart()) })); err != nil {
 		return exitcode.File(exitcode.CantCreat, err)
 	}
 	answer := asked{Name: string(c.Name), SupervisorPID: id.PID}

@@ -59,7 +59,9 @@ func (p *page) problems(v statusView) {
 	} else if v.Problem != "" {
 		p.row("problem", "%s; this is from the events", plain(v.Problem))
 	}
-	if v.NextStart != nil {
+	if v.Hook != "" {
+		p.row("next start", "when the %s hook has ended", plain(v.Hook))
+	} else if v.NextStart != nil {
 		p.row("next start", "in %s", until(v.NextStart.Sub(p.now)))
 	}
 	if v.Text != "" {
@@ -108,7 +110,7 @@ func (p *page) notices(v statusView) {
 		}
 	}
 	if n := v.Suspended; n != nil {
-		p.row("watching", "suspended %s ago after %d restarts by file changes, the last by %s; until a restart is asked for",
+		p.row("watching", "suspended %s ago: %d file changes were acted on within a minute, the last of %s; until nothing changes for a minute, or a restart is asked for",
 			p.since(n.Time), n.Count, plain(n.Path))
 	}
 }

@@ -102,7 +102,7 @@ ductor: ready for 55s
   command     python3 -m bot
   supervisor  PID 10
   held        src/a.py and 2 more changed 30s ago; the restart waits for /home/me/.ductor/run/ductor/ctl/hold to go
-  watching    suspended 29s ago after 10 restarts by file changes, the last by src/log.txt; until a restart is asked for
+  watching    suspended 29s ago: 10 file changes were acted on within a minute, the last of src/log.txt; until nothing changes for a minute, or a restart is asked for
 `},
 		{"without events", viewOf(journal.Status{State: "backoff", Since: *at(0), NextStart: at(2), Restarts: 4, Reason: "crash", LastExit: exit}, empty), at(5), `
 ductor: backoff for 5s

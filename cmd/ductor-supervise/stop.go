@@ -24,7 +24,9 @@ func (c *stopCmd) Run(std *cli.IO) error {
 		return err
 	}
 	defer h.Close()
-	if err := errors.Join(run.Make(), atomicfile.Write(run.CtlStop(), []byte(supervisor.StopText(id)), 0o600)); err != nil {
+	if err := errors.Join(run.Make(), ask(run.CtlStop(), func() error {
+		return atomicfile.Write(run.CtlStop(), []byte(supervisor.StopText(id)), 0o600)
+	})); err != nil {
 		return exitcode.File(exitcode.CantCreat, err)
 	}
 	if c.Wait {

@@ -243,6 +243,16 @@ func lives(t *testing.T, s seen) {
 	s.line(t, "status.json", data)
 	w.events("talks")
 
+	must(t, os.Mkdir(w.path("work"), 0o700))
+	hooked := w.supervise("hooked", "--watch", "work", "--hold", w.path("HOLD"), "--on-crash", "sleep 600", "--", w.bot(), "exit", "1")
+	w.await("hooked", "backoff", 0)
+	s.line(t, "status --json", w.run(0, "ductor-supervise", "status", "--json", "--name", "hooked"))
+	data, err = os.ReadFile(w.file("hooked", "status.json"))
+	must(t, err)
+	s.line(t, "status.json", data)
+	must(t, hooked.cmd.Process.Signal(syscall.SIGTERM))
+	hooked.ends(t, 0)
+
 	down := w.supervise("down", "--backoff", "1h:1h", "--", w.bot(), "exit", "1")
 	w.await("down", "backoff", 0)
 	s.line(t, "status --json", w.run(0, "ductor-supervise", "status", "--json", "--name", "down"))

@@ -23,6 +23,86 @@ func (w want) is(v Verdict, got Verdict, c Change, count int) {
 	}
 }
 
+// seen is a change after which it stays quiet.
+func (w want) seen(n int) (Verdict, Change) {
+	v, c := w.g.Seen(change(n), false, sec(n))
+	if v == Nothing && w.g.Waiting() {
+		return w.g.Look(false, w.g.Due())
+	}
+	return v, c
+}
+
+// TestManySavesAreFewRestarts: a tool that rewrites a file every 250 ms, for a
+// minute, and a person who saves every two seconds, for ten.
+func TestManySavesAreFewRestarts(t *testing.T) {
+	for name, tt := range map[string]struct {
+		every     time.Duration
+		saves     int
+		least, in int
+	}{"tool": {250 * time.Millisecond, 240, 7, 8}, "person": {2 * time.Second, 300, 15, 90}} {
+		g := &Gate{Config: Usual}
+		passed := 0
+		take := func(v Verdict, _ Change) {
+			if v == Pass {
+				passed++
+			}
+		}
+		for i := range tt.saves {
+			now := t0.Add(time.Duration(i) * tt.every)
+			take(g.Seen(Change{Path: "a.py", Count: 1, Last: now}, false, now))
+			for due := g.Due(); !due.IsZero() && due.Before(now.Add(tt.every)); due = g.Due() {
+				take(g.Look(false, due))
+			}
+		}
+		take(g.Look(false, g.Due()))
+		if shut, _ := g.Shut(); shut || g.Waiting() || passed < tt.least || passed > tt.in {
+			t.Errorf("%s: shut %v, %d restarts, want %d to %d; something waits: %v", name, shut, passed, tt.least, tt.in, g.Waiting())
+		}
+	}
+}
+
+// TestRestEndsALoop: after a minute without changes the next one counts.
+func TestRestEndsALoop(t *testing.T) {
+	w := want{t, &Gate{Config: Usual}}
+	for i := range 10 {
+		w.seen(i * 6)
+	}
+	for i := range 5 { // it goes on for a while
+		v, c := w.g.Seen(change(60+i*59), false, sec(60+i*59))
+		w.is(Nothing, v, c, 0)
+	}
+	v, c := w.g.Seen(change(400), false, sec(400))
+	w.is(Pass, v, c, 1)
+}
+
+// TestHoldDuringPreflight: it began too late to hold the check back, and not
+// too late for the restart.
+func TestHoldDuringPreflight(t *testing.T) {
+	w := want{t, &Gate{Config: Usual}}
+	w.g.Preflight = true
+	v, c := w.g.Seen(change(1), false, sec(1))
+	w.is(Check, v, c, 1)
+	v, c = w.g.Checked(true, true, sec(2))
+	w.is(Nothing, v, c, 0)
+	v, c = w.g.Look(true, sec(2))
+	w.is(Wait, v, c, 1)
+	v, c = w.g.Look(false, sec(3))
+	w.is(Check, v, c, 1)
+}
+
+// TestRunDuringPreflight: whatever the answer is, that run has the change.
+func TestRunDuringPreflight(t *testing.T) {
+	for _, ok := range []bool{false, true} {
+		w := want{t, &Gate{Config: Usual}}
+		w.g.Preflight = true
+		v, c := w.g.Seen(change(1), false, sec(1))
+		w.is(Check, v, c, 1)
+		w.g.Started()
+		v, c = w.g.Checked(ok, false, sec(2))
+		w.is(Nothing, v, c, 0)
+	}
+}
+
 func TestNothingInTheWayPasses(t *testing.T) {
 	w := want{t, &Gate{Config: Usual}}
 	v, c := w.g.Seen(change(1), false, sec(1))
@@ -65,7 +145,7 @@ func TestPreflightDecides(t *testing.T) {
 	for i, ok := range []bool{false, true} {
 		v, c := w.g.Seen(change(i), false, sec(i))
 		w.is(Check, v, c, 1)
-		v, c = w.g.Checked(ok)
+		v, c = w.g.Checked(ok, false, sec(i))
 		w.is(map[bool]Verdict{false: Fail, true: Pass}[ok], v, c, 1)
 	}
 }
@@ -80,11 +160,11 @@ func TestChangeDuringPreflightIsCheckedAgain(t *testing.T) {
 		w.is(Check, v, c, 1)
 		v, c = w.g.Seen(Change{Path: "b.py", Count: 1, Last: sec(2)}, false, sec(2))
 		w.is(Nothing, v, c, 0)
-		v, c = w.g.Checked(ok)
+		v, c = w.g.Checked(ok, false, sec(2))
 		w.is(Nothing, v, c, 0)
 		v, c = w.g.Look(false, sec(3))
 		w.is(Check, v, c, 2)
-		v, c = w.g.Checked(true)
+		v, c = w.g.Checked(true, false, sec(3))
 		w.is(Pass, v, c, 2)
 		if !c.Last.Equal(sec(2)) {
 			t.Errorf("passed %+v", c)
@@ -100,10 +180,10 @@ func TestTenRestartsInAMinuteAreALoop(t *testing.T) {
 			if shut, _ := w.g.Shut(); shut {
 				t.Fatalf("shut after %d", i)
 			}
-			v, c := w.g.Seen(change(i*6), false, sec(i*6))
+			v, c := w.seen(i * 6)
 			if preflight {
 				w.is(Check, v, c, 1)
-				v, c = w.g.Checked(false)
+				v, c = w.g.Checked(false, false, sec(i*6))
 				w.is(Fail, v, c, 1)
 			} else {
 				w.is(Pass, v, c, 1)
@@ -112,10 +192,10 @@ func TestTenRestartsInAMinuteAreALoop(t *testing.T) {
 		if shut, n := w.g.Shut(); !shut || n != 10 {
 			t.Fatalf("after ten: shut %v, count %d", shut, n)
 		}
-		v, c := w.g.Seen(change(500), false, sec(500))
+		v, c := w.g.Seen(change(100), false, sec(100))
 		w.is(Nothing, v, c, 0)
 		w.g.Open()
-		v, _ = w.g.Seen(change(501), false, sec(501))
+		v, _ = w.g.Seen(change(101), false, sec(101))
 		if v == Nothing {
 			t.Error("still shut after a restart was asked for")
 		}
@@ -125,7 +205,7 @@ func TestTenRestartsInAMinuteAreALoop(t *testing.T) {
 func TestTenRestartsInMoreThanAMinuteAreWork(t *testing.T) {
 	w := want{t, &Gate{Config: Usual}}
 	for i := range 100 {
-		v, c := w.g.Seen(change(i*7), false, sec(i*7))
+		v, c := w.seen(i * 7)
 		w.is(Pass, v, c, 1)
 	}
 	if len(w.g.passed) > 10 {

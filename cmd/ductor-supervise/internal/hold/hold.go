@@ -21,11 +21,11 @@ import (
 )
 
 // TouchEvery is how often whoever holds by name touches the file.
-const TouchEvery = 30 * time.Second
+const TouchEvery = 5 * time.Second
 
 // forgotten is when a file whose holders all seem dead counts for nothing. One
 // in another PID namespace seems dead too, but goes on touching.
-const forgotten = 2 * TouchEvery
+const forgotten = time.Minute
 
 // maxFile bounds what is read, in bytes.
 const maxFile = 64 << 10

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Event is one line of events.jsonl. Type says which of the other fields are
@@ -46,11 +47,11 @@ const (
 	UnrequestedExit Type = "unrequested_exit" // code: the bot ended itself with a stop code
 	GaveUp          Type = "gave_up"          // count: --max-crashes
 	ChildReady      Type = "child_ready"      // pid: the bot said that it can work
-	Hang            Type = "hang"             // pid, reason: heartbeat or watchdog; delay_seconds: how long nothing came
+	Hang            Type = "hang"             // pid, reason: heartbeat, watchdog or trigger; delay_seconds: how long nothing came
 	PreflightFailed Type = "preflight_failed" // path, count: of the change; code, signal; message: the last lines
 	Held            Type = "held"             // path, count: of the change; message: the hold file it waits for
 	Watching        Type = "watching"         // reason: native or poll; count: folders
-	WatchSuspended  Type = "watch_suspended"  // path, count: restarts by file changes that were too many
+	WatchSuspended  Type = "watch_suspended"  // path, count: file changes that were acted on, and were too many
 	HookEnd         Type = "hook_end"         // reason: on-crash or on-event; code, signal, runtime_seconds, message
 	Resume          Type = "resume"           // delay_seconds: how long this machine slept
 	Warning         Type = "warning"          // message
@@ -96,6 +97,9 @@ func (e Event) Text() string {
 	case ChildReady:
 		return fmt.Sprintf("PID %d is ready", e.PID)
 	case Hang:
+		if e.DelaySeconds == nil {
+			return fmt.Sprintf("PID %d hangs, by its own word", e.PID)
+		}
 		return fmt.Sprintf("PID %d hangs: no %s for %s", e.PID, e.Reason, seconds(e.DelaySeconds))
 	case PreflightFailed:
 		return fmt.Sprintf("changed: %s%s; the preflight %s, so the bot stays as it is%s", e.Path, others(e.Count), e.how(), lines(e.Message))
@@ -104,7 +108,7 @@ func (e Event) Text() string {
 	case Watching:
 		return fmt.Sprintf("watching %s (%s)", number(e.Count, "folder"), e.Reason)
 	case WatchSuspended:
-		return fmt.Sprintf("%d restarts by file changes within a minute, the last by %s: no more of them until a restart is asked for", e.Count, e.Path)
+		return fmt.Sprintf("%d file changes were acted on within a minute, the last of %s: no more of them until nothing changes for a minute, or a restart is asked for", e.Count, e.Path)
 	case HookEnd:
 		return fmt.Sprintf("the %s hook %s after %s%s", e.Reason, e.how(), seconds(e.RuntimeSeconds), lines(e.Message))
 	case Resume:
@@ -118,6 +122,20 @@ func (e Event) Text() string {
 		return fmt.Sprintf("supervisor ends with code %d", e.code())
 	}
 	return ""
+}
+
+// Printable is Text for a terminal or a log: a file's name, or what a program
+// said, must not talk to the one, or look like a line of ours in the other.
+func (e Event) Printable() string {
+	return strings.ReplaceAll(strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case r != '\n' && !unicode.IsPrint(r):
+			return '?'
+		}
+		return r
+	}, e.Text()), "\n", "\n    ")
 }
 
 func (e Event) how() string {

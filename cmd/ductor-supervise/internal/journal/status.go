@@ -30,6 +30,8 @@ type Status struct {
 	// only up.
 	Readiness bool   `json:"readiness,omitempty"`
 	Text      string `json:"status_text,omitempty"` // what the bot says of itself (STATUS= of sd_notify)
+	Hook      string `json:"hook,omitempty"`        // on-crash, while the next start waits for it
+	Hold      string `json:"hold,omitempty"`        // the hold file, if it is another than ctl/hold
 	Log       string `json:"log,omitempty"`         // where its output goes, with --log
 }
 

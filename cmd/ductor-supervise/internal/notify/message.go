@@ -4,7 +4,6 @@ package notify
 
 import (
 	"bytes"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +18,9 @@ type Message struct {
 	Status                             *string       // nil if nothing was said; "" takes back what was
 	Extend                             time.Duration // EXTEND_TIMEOUT_USEC, from now; 0 if nothing was said
 }
+
+// maxExtend bounds one message: a bot that needs longer says so again.
+const maxExtend = time.Hour
 
 // maxStatus is in bytes. A status is a line for people.
 const maxStatus = 1 << 10
@@ -43,8 +45,8 @@ func Parse(datagram []byte) (m Message) {
 			text := clean(value)
 			m.Status = &text
 		case "EXTEND_TIMEOUT_USEC":
-			if usec, err := strconv.ParseInt(string(value), 10, 64); err == nil && usec > 0 && usec <= math.MaxInt64/1000 {
-				m.Extend = time.Duration(usec) * time.Microsecond
+			if usec, err := strconv.ParseInt(string(value), 10, 64); err == nil && usec > 0 {
+				m.Extend = time.Duration(min(usec, maxExtend.Microseconds())) * time.Microsecond
 			}
 		}
 	}

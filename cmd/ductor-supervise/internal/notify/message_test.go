@@ -43,8 +43,8 @@ func TestParse(t *testing.T) {
 		"EXTEND_TIMEOUT_USEC=0":                    {},
 		"EXTEND_TIMEOUT_USEC=-1":                   {},
 		"EXTEND_TIMEOUT_USEC=1s":                   {},
-		"EXTEND_TIMEOUT_USEC=9223372036854":        {Extend: 9223372036854 * time.Microsecond},
-		"EXTEND_TIMEOUT_USEC=9223372036854775807":  {},
+		"EXTEND_TIMEOUT_USEC=9223372036854":        {Extend: time.Hour},
+		"EXTEND_TIMEOUT_USEC=9223372036854775807":  {Extend: time.Hour},
 		"EXTEND_TIMEOUT_USEC=18446744073709551615": {},
 	} {
 		if got := Parse([]byte(datagram)); !equal(got, want) {

@@ -24,6 +24,9 @@ func open() (int, error) {
 	return fd, nil
 }
 
+// KnowsSenders: PIDs of senders are not told here.
+const KnowsSenders = false
+
 const receiveFlags = 0
 
 // controlSize is none: the kernel closes descriptors that were sent along, and

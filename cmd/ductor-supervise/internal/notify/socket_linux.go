@@ -15,6 +15,9 @@ func open() (int, error) {
 	return fd, nil
 }
 
+// KnowsSenders: a message has its sender's PID, or 0 if it came from several.
+const KnowsSenders = true
+
 const receiveFlags = unix.MSG_CMSG_CLOEXEC
 
 // controlSize has room for the credentials, which the kernel writes first, and

@@ -2,6 +2,9 @@ package notify
 
 import "errors"
 
+// KnowsSenders: nobody sends.
+const KnowsSenders = false
+
 // Socket does not exist on Windows.
 type Socket struct{}
 

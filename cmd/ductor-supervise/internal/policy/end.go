@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"time"
+
+	"ductor/internal/common/exitcode"
 )
 
 // ended decides what comes after a run of which nothing is left.
@@ -77,7 +79,7 @@ func crashed(c Config, s State, now time.Time) (State, []Action, []Note) {
 	if c.MaxCrashes.N > 0 {
 		s.CrashedAt = append(within(s.CrashedAt, c.MaxCrashes.Per, now), now)
 		if len(s.CrashedAt) >= c.MaxCrashes.N {
-			next, actions, _ := quit(s, Fatal, s.Exit.Code)
+			next, actions, _ := quit(s, Fatal, failure(s))
 			return next, actions, []Note{{Type: "gave_up"}}
 		}
 	}
@@ -89,6 +91,18 @@ func crashed(c Config, s State, now time.Time) (State, []Action, []Note) {
 		return s, []Action{RunHook}, note
 	}
 	return s, nil, note
+}
+
+// failure is the code for giving up: the bot's own, unless that was its answer
+// to our stop signal, or reads as success.
+func failure(s State) int {
+	switch {
+	case s.Intent == IntentHang:
+		return exitcode.Timeout
+	case s.Exit.Code == 0:
+		return exitcode.No
+	}
+	return s.Exit.Code
 }
 
 // Delay is min(MIN·2ⁿ, MAX).

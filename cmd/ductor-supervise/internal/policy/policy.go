@@ -69,6 +69,7 @@ type State struct {
 	Asked     bool        // the stop signal was sent to this run's tree
 	Killed    bool        // KILL was sent to this run's tree
 	Deadline  time.Time   // of the stop timeout or of the back-off; zero when there is none
+	BeatAt    time.Time   // of the last sign of life
 	HangAt    time.Time   // when no sign of life means that it hangs; zero before the first one
 	Hooking   bool        // the crash hook runs, and the next start waits for it
 	Crashes   int         // consecutive short runs
@@ -173,5 +174,5 @@ const (
 type Note struct {
 	Type  string        // as in events.jsonl
 	Cause Cause         // with "restart_request"
-	Delay time.Duration // with "backoff"
+	Delay time.Duration // with "backoff", and with "hang": for how long nothing came
 }

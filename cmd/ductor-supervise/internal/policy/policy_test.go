@@ -161,7 +161,7 @@ var table = map[string]map[string]answer{
 		"begin":      same, "gone": same, "old change": same, "tick": same, "late": same,
 		"alive":  to(Ready, NoIntent, CauseFirst, "child_ready"),
 		"beat":   to(Starting, NoIntent, CauseFirst, hangs(31*time.Second)),
-		"hung":   to(Stopping, IntentHang, CauseFirst, soon, Terminate, "hang 30s"),
+		"hung":   to(Stopping, IntentHang, CauseFirst, soon, Terminate, "hang 1s"),
 		"ending": to(Stopping, NoIntent, CauseFirst, soon),
 		"extend": same, "resume": same, "hook done": same,
 	},
@@ -174,7 +174,7 @@ var table = map[string]map[string]answer{
 		"begin":  same, "executed": same, "no process": same, "gone": same, "old change": same, "tick": same, "late": same,
 		"alive":  to(Ready, NoIntent, CauseFirst, "child_ready"),
 		"beat":   to(Up, NoIntent, CauseFirst, hangs(31*time.Second)),
-		"hung":   to(Stopping, IntentHang, CauseFirst, soon, Terminate, "hang 30s"),
+		"hung":   to(Stopping, IntentHang, CauseFirst, soon, Terminate, "hang 1s"),
 		"ending": to(Stopping, NoIntent, CauseFirst, soon),
 		"extend": same, "resume": same, "hook done": same,
 	},
@@ -264,8 +264,8 @@ var table = map[string]map[string]answer{
 		"marker": to(Stopping, IntentRestart, CauseMarker, soon, Terminate, "restart_request marker"),
 		"usr1":   to(Stopping, IntentRestart, CauseSignal, soon, Terminate, "restart_request signal"),
 		"change": to(Stopping, IntentRestart, CauseChange, soon, Terminate, "restart_request change"),
-		"late":   to(Stopping, IntentHang, CauseFirst, 70*time.Second, Terminate, "hang 30s"),
-		"hung":   to(Stopping, IntentHang, CauseFirst, soon, Terminate, "hang 30s"),
+		"late":   to(Stopping, IntentHang, CauseFirst, 70*time.Second, Terminate, "hang 1m0s"),
+		"hung":   to(Stopping, IntentHang, CauseFirst, soon, Terminate, "hang 1s"),
 		"beat":   to(Ready, NoIntent, CauseFirst, hangs(31*time.Second)),
 		"ending": to(Stopping, NoIntent, CauseFirst, soon),
 		"extend": to(Ready, NoIntent, CauseFirst, hangs(61*time.Second)),
@@ -820,6 +820,18 @@ func TestMaxCrashes(t *testing.T) {
 
 	c.MaxCrashes = Rate{1, time.Minute}
 	begin(t, c).run(time.Hour, Exit{Code: 1}).want(Fatal, 1)
+
+	// The code of a bot that hung was its answer to our signal, and a storm of
+	// bots that end well is no success either.
+	for _, tt := range []struct {
+		intent     Intent
+		code, want int
+	}{{IntentHang, 0, 124}, {IntentHang, 42, 124}, {NoIntent, 0, 1}, {IntentRestart, 0, 1}, {IntentRestart, 42, 42}} {
+		s := State{Phase: Stopping, Intent: tt.intent, Exit: &Exit{Code: tt.code}}
+		if s, _, _ := crashed(c, s, t0); s.Phase != Fatal || s.Code != tt.want {
+			t.Errorf("%+v: %s with %d", tt, s.Phase, s.Code)
+		}
+	}
 }
 
 func TestStopIsSticky(t *testing.T) {

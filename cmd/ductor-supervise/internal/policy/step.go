@@ -24,7 +24,7 @@ func Step(c Config, s State, ev Event, now time.Time) (State, []Action, []Note) 
 		return alive(s)
 	case Beat:
 		if s.runs() && c.HangTimeout > 0 {
-			s.HangAt = e.At.Add(c.HangTimeout)
+			s.BeatAt, s.HangAt = e.At, e.At.Add(c.HangTimeout)
 		}
 	case Hung:
 		if s.runs() {
@@ -90,7 +90,11 @@ func alive(s State) (State, []Action, []Note) {
 
 func hang(c Config, s State, now time.Time) (State, []Action, []Note) {
 	next, actions := terminate(c, s, IntentHang, now)
-	return next, actions, []Note{{Type: "hang", Delay: c.HangTimeout}}
+	last := s.BeatAt
+	if last.IsZero() {
+		last = s.StartedAt
+	}
+	return next, actions, []Note{{Type: "hang", Delay: now.Sub(last)}}
 }
 
 // terminate begins to end a run.
@@ -139,7 +143,7 @@ func hookDone(s State, now time.Time) (State, []Action, []Note) {
 
 func spawn(s State, cause Cause, now time.Time) (State, []Action, []Note) {
 	s.Phase, s.Intent, s.Cause, s.Exit = Starting, NoIntent, cause, nil
-	s.Asked, s.Killed, s.Deadline, s.HangAt, s.StartedAt = false, false, time.Time{}, time.Time{}, now
+	s.Asked, s.Killed, s.Deadline, s.HangAt, s.StartedAt, s.BeatAt = false, false, time.Time{}, time.Time{}, now, time.Time{}
 	if cause != CauseFirst {
 		s.Restarts++
 	}

@@ -10,10 +10,6 @@ import (
 	"ductor/cmd/ductor-supervise/internal/watch"
 )
 
-// holdPoll is how often a hold is looked at that a change waits for: that it
-// grew old, or that its holder died, tells nobody.
-const holdPoll = time.Second
-
 // changed takes a burst of file changes. A start that is on its way will have
 // seen them.
 func (s *supervisor) changed(c watch.Change) {
@@ -45,7 +41,8 @@ func (s *supervisor) judge(v gate.Verdict, c gate.Change) {
 	case gate.Pass:
 		s.step(policy.Restart{Cause: policy.CauseChange, At: c.Last}, about)
 	}
-	if loop, n := s.gate.Shut(); loop && !s.shutTold && !s.gate.Waiting() && s.preflight == nil {
+	loop, n := s.gate.Shut()
+	if s.shutTold = s.shutTold && loop; loop && !s.shutTold && !s.gate.Waiting() && s.preflight == nil {
 		s.shutTold = true
 		s.emit(journal.Event{Type: journal.WatchSuspended, Path: c.Path, Count: n})
 	}
@@ -65,7 +62,8 @@ func (s *supervisor) startPreflight(about journal.Event) {
 // preflightDone lets the change through, or keeps the bot that runs.
 func (s *supervisor) preflightDone(r hook.Result) {
 	s.endHook(&s.preflight)
-	v, c := s.gate.Checked(r.OK())
+	now := time.Now()
+	v, c := s.gate.Checked(r.OK(), s.hold.Held(now), now)
 	if v == gate.Fail {
 		e := result(journal.PreflightFailed, r)
 		e.Path, e.Count = c.Path, c.Count

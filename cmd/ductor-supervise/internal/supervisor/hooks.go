@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,10 +19,18 @@ const (
 	eventBacklog = 100
 	// lastHooks is how long the end waits for the last events to be told. It is
 	// within stopMargin, which the lock's record promises.
-	lastHooks = 3 * time.Second
+	lastHooks = 2 * time.Second
+	// lastHook is for the very last one, which has the supervisor's exit code.
+	lastHook = 1500 * time.Millisecond
+	// tellMissed is the least time between two warnings about events that were
+	// not told.
+	tellMissed = time.Minute
 	// onEvent and onCrash are the reasons in events about hooks.
 	onEvent, onCrash = "on-event", "on-crash"
 )
+
+// hookOf is a variable that marks hooks as DUCTOR_INSTANCE marks the bot.
+const hookOf = "DUCTOR_HOOK_OF"
 
 // told is an event in both forms.
 type told struct {
@@ -32,10 +41,10 @@ type told struct {
 // startHook runs a command with an event in its environment. It is no part of
 // the bot's tree.
 func (s *supervisor) startHook(command string, about journal.Event, input []byte, limit time.Duration) (*hook.Hook, error) {
-	env, _ := s.environment() // what it cannot read, the start has told
-	env = slices.DeleteFunc(env, func(kv string) bool {
+	env := slices.DeleteFunc(s.environment(), func(kv string) bool {
 		return strings.HasPrefix(kv, "DUCTOR_INSTANCE=") || strings.HasPrefix(kv, "NOTIFY_SOCKET=") || strings.HasPrefix(kv, "WATCHDOG_USEC=")
 	})
+	env = append(env, hookOf+"="+s.instance) // for a successor: see byInstance
 	h, err := hook.Start(hook.Spec{Command: command, Env: append(env, eventEnv(about)...), Dir: s.cfg.Dir, Input: input,
 		Timeout: limit, Grace: min(s.cfg.Policy.StopTimeout, stopMargin)})
 	if err == nil {
@@ -98,9 +107,12 @@ func result(t journal.Type, r hook.Result) journal.Event {
 	return e
 }
 
-// startCrashHook runs what comes between a crash and the next start.
+// startCrashHook runs what comes between a crash and the next start. Besides
+// the event it is told why that end was a crash, and which one it is.
 func (s *supervisor) startCrashHook() {
-	h, err := s.startHook(s.cfg.OnCrash, s.lastEnd.event, s.lastEnd.line, s.cfg.HookTimeout)
+	about := s.lastEnd.event
+	about.Reason, about.Crashes = cmp.Or(s.crash, "crash"), s.state.Crashes
+	h, err := s.startHook(s.cfg.OnCrash, about, s.lastEnd.line, s.cfg.HookTimeout)
 	if err != nil {
 		s.crashHookDone(hook.Result{Err: err})
 		return
@@ -119,10 +131,10 @@ func (s *supervisor) crashHookDone(r hook.Result) {
 // tell queues an event for --on-event. What that hook did itself is not told
 // to it, or it would never end.
 func (s *supervisor) tell(line []byte, e journal.Event) {
-	if e.Type == journal.ChildExit {
+	if e.Type == journal.ChildExit || e.Type == journal.NotExecuted && s.tree == nil {
 		s.lastEnd = told{slices.Clone(line), e}
 	}
-	if s.cfg.OnEvent == "" || e.Type == journal.HookEnd && e.Reason == onEvent {
+	if s.cfg.OnEvent == "" || s.closing || e.Type == journal.HookEnd && e.Reason == onEvent {
 		return
 	}
 	if len(s.untold) >= eventBacklog {
@@ -154,32 +166,57 @@ func (s *supervisor) eventHookDone(r hook.Result) {
 		e.Reason = onEvent
 		s.emit(e)
 	}
-	if s.missed > 0 {
-		missed := s.missed
-		s.missed = 0
-		s.warn("%d events were not told to the %s hook: it takes too long", missed, onEvent)
+	if !s.closing && time.Since(s.toldOf) >= tellMissed {
+		s.tellOfMissed()
 	}
 }
 
+// tellOfMissed is not for the hook itself, which has too much to do already.
+func (s *supervisor) tellOfMissed() {
+	if s.missed == 0 {
+		return
+	}
+	missed, closing := s.missed, s.closing
+	s.missed, s.toldOf, s.closing = 0, time.Now(), true
+	s.warn("%d events were not told to the %s hook: it takes too long", missed, onEvent)
+	s.closing = closing
+}
+
 // endHooks lets the last events be told, for a bounded time, and leaves no
-// hook behind.
+// hook behind. If there is no time for all, the very last event is told before
+// the others. Somebody who asks for the stop again does not want to wait.
 func (s *supervisor) endHooks() {
+	s.closing = true
 	if s.preflight != nil {
 		s.preflight.End()
 		s.preflight.End()
 		<-s.preflight.Done()
 	}
-	limit := time.NewTimer(lastHooks)
-	defer limit.Stop()
+	if !s.runHooks(lastHooks) && len(s.untold) > 0 {
+		s.missed += len(s.untold) - 1
+		s.untold = s.untold[len(s.untold)-1:]
+		s.runHooks(lastHook)
+	}
+	s.tellOfMissed()
+	s.keeper.Dismiss()
+}
+
+// runHooks tells what waits, and reports whether there was time for all of it.
+func (s *supervisor) runHooks(limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
 	for s.tellNext(); s.eventHook != nil; s.tellNext() {
 		select {
 		case r := <-s.eventHook.Done():
 			s.eventHookDone(r)
-		case <-limit.C:
-			s.untold = nil
-			s.eventHook.End()
-			s.eventHook.End()
-			s.eventHookDone(<-s.eventHook.Done())
+			continue
+		case <-s.signals.c:
+		case <-timer.C:
 		}
+		s.eventHook.End()
+		s.eventHook.End()
+		s.eventHookDone(<-s.eventHook.Done())
+		return false
 	}
+	return true
 }

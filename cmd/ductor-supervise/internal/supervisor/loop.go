@@ -154,20 +154,21 @@ func (s *supervisor) drainSignals() {
 func (s *supervisor) arm(timer *time.Timer) {
 	s.timerDue = s.state.Due()
 	sooner := func(d time.Time) {
-		if s.timerDue.IsZero() || !d.IsZero() && d.Before(s.timerDue) {
+		if !d.IsZero() && (s.timerDue.IsZero() || d.Before(s.timerDue)) {
 			s.timerDue = d
 		}
 	}
 	stopping := s.state.Phase == policy.Stopping
 	if s.tree != nil && stopping && (s.state.Exit != nil || s.state.Killed) {
-		sooner(time.Now().Add(cleanPoll))
+		if s.cleanDue.IsZero() { // not put off by all that happens meanwhile
+			s.cleanDue = time.Now().Add(cleanPoll)
+		}
+		sooner(s.cleanDue)
 	}
 	if s.tree != nil && !stopping {
 		sooner(s.pulse.due())
 	}
-	if s.gate.Waiting() {
-		sooner(time.Now().Add(holdPoll))
-	}
+	sooner(s.gate.Due())
 	if s.timerDue.IsZero() {
 		timer.Stop()
 		return
@@ -217,7 +218,9 @@ func (s *supervisor) note(n policy.Note, cause journal.Event) {
 		e.Reason = string(n.Cause)
 		if e.Type == journal.RestartRequest && n.Cause == policy.CauseChange {
 			e.Type = journal.Change
-		} else if e.Type == journal.RestartRequest {
+		} else if e.Type == journal.Storm {
+			s.crash = "storm"
+		} else {
 			s.gate.Open() // somebody wants it to go on
 			s.shutTold = false
 		}
@@ -227,17 +230,27 @@ func (s *supervisor) note(n policy.Note, cause journal.Event) {
 	case journal.Escalate, journal.ChildReady:
 		e.PID = s.tree.PID
 	case journal.Hang:
-		silent := n.Delay.Seconds()
-		e.PID, e.DelaySeconds, e.Reason = s.tree.PID, &silent, "watchdog"
-		if s.pulse.path != "" {
-			e.Reason = "heartbeat"
-		}
+		s.hung(n, &e)
 	case journal.UnrequestedExit:
 		e.Code = &s.state.Exit.Code
 	case journal.GaveUp:
 		e.Count = len(s.state.CrashedAt)
 	}
 	s.emit(e)
+}
+
+// hung says how it was found out.
+func (s *supervisor) hung(n policy.Note, e *journal.Event) {
+	e.PID, e.Reason, s.crash = s.tree.PID, "watchdog", "hang"
+	silent := n.Delay.Round(time.Millisecond).Seconds()
+	switch {
+	case s.triggered:
+		e.Reason = "trigger"
+		return
+	case s.pulse.path != "":
+		e.Reason = "heartbeat"
+	}
+	e.DelaySeconds = &silent
 }
 
 // learn takes what the status descriptor said. A failure is acted on when the
@@ -268,6 +281,7 @@ func (s *supervisor) leaderExited(exit tree.Exit) {
 		}
 	}
 	s.hearAll()
+	s.status.Text = "" // of a bot that is no more
 	s.exited = nil
 	s.exit = exit
 	e := policy.Exit{Code: exit.Code, Signal: exit.Signal != nil}
@@ -295,6 +309,7 @@ func (s *supervisor) clean() {
 	if s.tree == nil || s.state.Phase != policy.Stopping {
 		return
 	}
+	s.cleanDue = time.Time{}
 	if s.state.Killed {
 		s.tree.Kill()
 		s.complain()
@@ -416,7 +431,9 @@ func (s *supervisor) writeStatus() {
 			st.Child = &s.child
 		}
 	}
-	if s.state.Phase == policy.Backoff {
+	if st.Hook = ""; s.state.Hooking {
+		st.Hook = onCrash // and the next start is when it ends, at the earliest
+	} else if s.state.Phase == policy.Backoff {
 		next := s.state.Deadline.UTC().Truncate(time.Millisecond)
 		st.NextStart = &next
 	}
@@ -435,5 +452,5 @@ func (s *supervisor) writeStatus() {
 
 func same(a, b journal.Status) bool {
 	return a.State == b.State && a.Since.Equal(b.Since) && a.PID == b.PID && a.Restarts == b.Restarts &&
-		a.Reason == b.Reason && a.Text == b.Text && a.LastExit == b.LastExit && slices.Equal(a.Command, b.Command)
+		a.Reason == b.Reason && a.Text == b.Text && a.Hook == b.Hook && a.LastExit == b.LastExit && slices.Equal(a.Command, b.Command)
 }

@@ -62,10 +62,15 @@ func (s *supervisor) hear(m notify.Message) {
 	if m.Watchdog {
 		s.step(policy.Beat{At: time.Now()}, journal.Event{})
 	}
-	if m.Trigger {
+	// Whatever the bot starts has its socket too, and may be a service itself:
+	// what ends the bot is taken from nobody else, as systemd does by
+	// NotifyAccess=main.
+	own := m.PID == s.tree.PID || !notify.KnowsSenders
+	if m.Trigger && own {
+		s.triggered = true
 		s.step(policy.Hung{}, journal.Event{})
 	}
-	if m.Stopping {
+	if m.Stopping && own {
 		s.step(policy.Ending{}, journal.Event{})
 	}
 	if m.Extend > 0 {
@@ -112,7 +117,11 @@ func (s *supervisor) report() {
 	s.above.status = text
 	s.above.Send("STATUS=" + text)
 	if phase == policy.Backoff && !s.above.ready {
-		s.above.Send(extend(time.Until(s.state.Deadline) + startGrace))
+		wait := time.Until(s.state.Deadline)
+		if s.state.Hooking {
+			wait = max(wait, s.cfg.HookTimeout+stopMargin)
+		}
+		s.above.Send(extend(wait + startGrace))
 	}
 }
 
@@ -122,7 +131,9 @@ func (s *supervisor) inWords() string {
 	if s.tree != nil {
 		text += fmt.Sprintf(", PID %d", s.tree.PID)
 	}
-	if s.state.Phase == policy.Backoff {
+	if s.state.Hooking {
+		text += ", the " + onCrash + " hook runs"
+	} else if s.state.Phase == policy.Backoff {
 		text += s.state.Deadline.Format(", next start at 15:04:05")
 	}
 	switch n := s.state.Restarts; {

@@ -35,16 +35,17 @@ type outcome struct {
 // start is an event like any other.
 func (s *supervisor) spawn() {
 	s.exited, s.exit, s.ranFor, s.learnt, s.failure = nil, tree.Exit{}, 0, false, nil
-	s.killedAt = time.Time{}
+	s.killedAt, s.crash, s.triggered = time.Time{}, "", false
 	s.clearMarkers()
 	s.hearAll() // while there is nobody to have said it
 	s.status.Text = ""
 	s.gate.Started()
 	s.pulse.begin(time.Now())
-	env, err := s.environment()
+	err := s.readEnvFile()
 	if err != nil {
 		s.warn("%v; using the environment of the last start", err)
 	}
+	env := s.environment()
 	stdout, stderr, err := s.childOutput()
 	if err != nil {
 		s.spawnFailed(err)
@@ -164,14 +165,7 @@ func parseFailure(data []byte) *jsonout.Failure {
 // environment is the child's: ours, the file's, and the variables by which it
 // knows its supervisor. The service manager's own socket is not for the bot:
 // a stray READY=1 or WATCHDOG=1 from below would speak for us.
-func (s *supervisor) environment() ([]string, error) {
-	var err error
-	if s.cfg.EnvFile != "" {
-		var vars map[string]string
-		if vars, err = readEnvFile(s.cfg.EnvFile); err == nil {
-			s.envFile = vars
-		}
-	}
+func (s *supervisor) environment() []string {
 	env := make([]string, 0, len(s.cfg.Env)+len(s.envFile)+8)
 	set := map[string]string{
 		"DUCTOR_HOME":           string(s.cfg.Home),
@@ -183,6 +177,9 @@ func (s *supervisor) environment() ([]string, error) {
 		"DUCTOR_RESTART_REASON": string(s.state.Cause),
 	}
 	s.notifyEnv(set)
+	if s.cfg.Heartbeat != "" {
+		set["DUCTOR_HEARTBEAT"] = s.cfg.Heartbeat
+	}
 	for _, kv := range s.cfg.Env {
 		key, _, _ := strings.Cut(kv, "=")
 		_, ours := set[key]
@@ -199,7 +196,19 @@ func (s *supervisor) environment() ([]string, error) {
 	for key, value := range set {
 		env = append(env, key+"="+value)
 	}
-	return env, err
+	return env
+}
+
+// readEnvFile reads it anew, or leaves what was read before.
+func (s *supervisor) readEnvFile() error {
+	if s.cfg.EnvFile == "" {
+		return nil
+	}
+	vars, err := readEnvFile(s.cfg.EnvFile)
+	if err == nil {
+		s.envFile = vars
+	}
+	return err
 }
 
 // serviceManagers are variables that are meant for us alone.

@@ -52,19 +52,23 @@ type supervisor struct {
 	preflight *hook.Hook // nil when none runs, like the others
 	crashHook *hook.Hook
 	eventHook *hook.Hook
-	untold    []told // events that wait for eventHook
-	missed    int    // that were dropped, because it takes too long
-	lastEnd   told   // the last child_exit
-	shutTold  bool   // that changes are of no account any more
+	untold    []told    // events that wait for eventHook
+	missed    int       // that were dropped, because it takes too long
+	lastEnd   told      // the last child_exit, or not_executed where there was no child
+	closing   bool      // no hook is started any more
+	toldOf    time.Time // when the last warning about missed came
+	shutTold  bool      // that changes are of no account any more
 
 	// of the current run
-	streams *capture.Streams
-	exited  <-chan tree.Exit // nil when the end was taken
-	exit    tree.Exit
-	ranFor  float64 // seconds
-	learnt  bool    // what the status descriptor said is known
-	failure *jsonout.Failure
-	child   process.Identity
+	streams   *capture.Streams
+	exited    <-chan tree.Exit // nil when the end was taken
+	exit      tree.Exit
+	ranFor    float64 // seconds
+	crash     string  // why its end is one, if that is known: hang, storm
+	triggered bool    // it said itself that it hangs
+	learnt    bool    // what the status descriptor said is known
+	failure   *jsonout.Failure
+	child     process.Identity
 
 	woke        time.Time // when the loop last went on
 	timerDue    time.Time // zero when the timer is stopped
@@ -72,6 +76,7 @@ type supervisor struct {
 	outcome     chan outcome
 	later       chan journal.Event // from other goroutines
 	warned      map[string]bool
+	cleanDue    time.Time // when to look at a tree whose leader is gone; zero when that was done
 	killedAt    time.Time // zero before KILL, and when that was complained of
 	stoppedAt   time.Time // when the last signal came that asked for a stop
 	lastStop    os.Signal // which it was
@@ -144,6 +149,9 @@ func (s *supervisor) prepare() error {
 	s.status = journal.Status{Name: string(s.cfg.Name), Command: s.cfg.Command, Readiness: s.cfg.Heartbeat != "" || s.cfg.Notify,
 		Supervisor: journal.Supervisor{Identity: s.self, Instance: s.instance}, Log: s.cfg.Output.File}
 	s.woke = time.Now()
+	if s.cfg.Hold != s.run.CtlHold() {
+		s.status.Hold = s.cfg.Hold
+	}
 	s.gate.Config = gate.Usual
 	s.gate.Preflight = s.cfg.Preflight != ""
 	s.hold = hold.Hold{Path: s.cfg.Hold, Max: s.cfg.HoldMax}
@@ -160,6 +168,7 @@ func (s *supervisor) prepare() error {
 	s.state.Phase = policy.Starting
 	s.writeStatus()
 	s.state.Phase = policy.Idle
+	_ = s.readEnvFile() // for hooks; the start tells what is wrong with it
 	return s.openStdin()
 }
 
@@ -238,9 +247,9 @@ func (s *supervisor) openJournal() (closeAll func(), err error) {
 		line = "\x1b[2m%s %s:\x1b[0m %s\n"
 	}
 	sinks := []journal.Sink{s.tell, func(_ []byte, e journal.Event) {
-		if text := e.Text(); text != "" {
-			fmt.Fprintf(words, line, e.Time.Local().Format(time.DateTime), s.cfg.Name, printable(text))
-			s.output.Note(e.Time, printable(text))
+		if text := e.Printable(); text != "" {
+			fmt.Fprintf(words, line, e.Time.Local().Format(time.DateTime), s.cfg.Name, text)
+			s.output.Note(e.Time, text)
 		}
 	}}
 	for _, w := range s.cfg.EventSinks {
@@ -262,17 +271,6 @@ func (s *supervisor) openJournal() (closeAll func(), err error) {
 			q.Close(flushLimit)
 		}
 	}, nil
-}
-
-// printable keeps a file's name, or what a program said, from talking to the
-// terminal, and from looking like a line of ours.
-func printable(text string) string {
-	return strings.ReplaceAll(strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\n' || r == 0x7f {
-			return '?'
-		}
-		return r
-	}, text), "\n", "\n    ")
 }
 
 func (s *supervisor) emit(e journal.Event) { s.journal.Write(e) }

@@ -77,10 +77,10 @@ func TestEnvironment(t *testing.T) {
 		"DUCTOR_NAME=other", "DUCTOR_INSTANCE=of the supervisor above us", "DUCTOR_RESTARTS=99"}
 	s.cfg.EnvFile = filepath.Join(t.TempDir(), "env")
 	writeFile(t, s.cfg.EnvFile, "FROM=file\nNEW='a b'\nDUCTOR_HOME=/elsewhere\nDUCTOR_SUPERVISOR_PID=1\n# comment\nexport EXPORTED=1\nNOTIFY_SOCKET=/asked/for\n")
-	env, err := s.environment()
-	if err != nil {
+	if err := s.readEnvFile(); err != nil {
 		t.Fatal(err)
 	}
+	env := s.environment()
 	wantEnv(t, env, map[string][]string{
 		"PATH": {"/bin"}, "EMPTY": {""}, "TWICE": {"a=b"}, "FROM": {"file"}, "NEW": {"a b"}, "EXPORTED": {"1"},
 		"WATCHDOG_PID": nil, "WATCHDOG_USEC": nil, "DUCTOR_SERVICE": nil,
@@ -94,10 +94,10 @@ func TestEnvironment(t *testing.T) {
 func TestEnvironmentWithoutFile(t *testing.T) {
 	s, _ := newUnit(t)
 	s.cfg.Env = []string{"NOTIFY_SOCKET=/run/x", "A=1"}
-	env, err := s.environment()
-	if err != nil {
+	if err := s.readEnvFile(); err != nil {
 		t.Fatal(err)
 	}
+	env := s.environment()
 	wantEnv(t, env, map[string][]string{"NOTIFY_SOCKET": nil, "A": {"1"}})
 	if len(env) != 8 {
 		t.Errorf("environment %q", env)
@@ -111,7 +111,7 @@ func TestBrokenEnvFileKeepsTheLast(t *testing.T) {
 	s.cfg.Env = []string{"A=ours"}
 	s.cfg.EnvFile = filepath.Join(t.TempDir(), "env")
 	writeFile(t, s.cfg.EnvFile, "A=1\nB=1\n")
-	if _, err := s.environment(); err != nil {
+	if err := s.readEnvFile(); err != nil {
 		t.Fatal(err)
 	}
 	for name, broken := range map[string]func(){
@@ -123,20 +123,20 @@ func TestBrokenEnvFileKeepsTheLast(t *testing.T) {
 			t.Fatal(err)
 		}
 		broken()
-		env, err := s.environment()
-		if err == nil {
+		if err := s.readEnvFile(); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+		env := s.environment()
 		wantEnv(t, env, map[string][]string{"A": {"1"}, "B": {"1"}})
 	}
 	if err := os.RemoveAll(s.cfg.EnvFile); err != nil {
 		t.Fatal(err)
 	}
 	writeFile(t, s.cfg.EnvFile, "B=3\n") // whole again: the new one counts alone
-	env, err := s.environment()
-	if err != nil {
+	if err := s.readEnvFile(); err != nil {
 		t.Fatal(err)
 	}
+	env := s.environment()
 	wantEnv(t, env, map[string][]string{"A": {"ours"}, "B": {"3"}})
 }
 
@@ -195,7 +195,8 @@ func FuzzEnvFile(f *testing.F) {
 		s, _ := newUnit(t)
 		s.cfg.EnvFile = filepath.Join(t.TempDir(), "env")
 		writeFile(t, s.cfg.EnvFile, text)
-		env, _ := s.environment()
+		_ = s.readEnvFile()
+		env := s.environment()
 		for _, kv := range env {
 			if strings.Count(kv, "\x00") > 0 {
 				t.Skip("a NUL: the start fails, and says so")

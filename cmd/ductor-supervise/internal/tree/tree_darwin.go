@@ -84,6 +84,9 @@ func (*adopter) Changed() <-chan os.Signal { return nil }
 // Spare has nothing to do: the group holds no child of somebody else's.
 func (*adopter) Spare(int, bool) {}
 
+// Dismiss has nothing to do: what hooks left behind is launchd's.
+func (*adopter) Dismiss() {}
+
 // Reap has nothing to do.
 func (*adopter) Reap(int) {}
 

@@ -99,6 +99,18 @@ func (a *adopter) Reap(leader int) {
 	}
 }
 
+// Dismiss asks what hooks have left behind to end, when no tree is there any
+// more.
+func (a *adopter) Dismiss() {
+	if a.opt.LeaderOnly {
+		return
+	}
+	for _, pid := range a.strays(0) {
+		a.end(pid, syscall.SIGTERM)
+		a.end(pid, syscall.SIGCONT)
+	}
+}
+
 // reap reports whether the child was a zombie, and no longer is. What is known
 // of its PID ends with it.
 func (a *adopter) reap(pid int) bool {
@@ -214,13 +226,19 @@ func childrenByScan() (pids []int) {
 // HasInstance reports whether the process was started with this
 // DUCTOR_INSTANCE in its environment.
 func HasInstance(pid int, instance string) bool {
-	if instance == "" {
+	return HasVariable(pid, "DUCTOR_INSTANCE", instance)
+}
+
+// HasVariable reports whether the process was started with this in its
+// environment. Nothing has an empty value.
+func HasVariable(pid int, name, value string) bool {
+	if value == "" {
 		return false
 	}
 	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	if err != nil {
 		return false
 	}
-	want := []byte("DUCTOR_INSTANCE=" + instance)
+	want := []byte(name + "=" + value)
 	return slices.ContainsFunc(bytes.Split(env, []byte{0}), func(v []byte) bool { return bytes.Equal(v, want) })
 }

@@ -25,6 +25,9 @@ func (*Keeper) Changed() <-chan os.Signal { return nil }
 // Spare has nothing to do: what is not in the job is not of the tree.
 func (*Keeper) Spare(int, bool) {}
 
+// Dismiss has nothing to do: what hooks left behind ended with their job.
+func (*Keeper) Dismiss() {}
+
 // Reap has nothing to do: Windows has no zombies.
 func (*Keeper) Reap(int) {}
 
