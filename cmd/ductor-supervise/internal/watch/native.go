@@ -196,6 +196,7 @@ func (t *Trees) checkRoots() bool {
 			continue
 		}
 		r.doubt = false
+		t.sieve.resolve()
 		t.watchParents(r)
 		t.scan(r, r.real, time.Time{}, nil)
 	}

@@ -217,6 +217,7 @@ func (p *poller) lookAt(pl *place, found *report) {
 	}
 	if pl.real != was {
 		p.sieve.scopes, p.sieve.tops = map[string]*scope{}, map[string]*scope{}
+		p.sieve.resolve()
 	}
 	before := *p.sieve
 	before.scopes, before.tops = maps.Clone(before.scopes), maps.Clone(before.tops)

@@ -13,8 +13,8 @@ import (
 // Filter says which files count. What is ignored by any of its parts is, even
 // if it has one of the endings.
 type Filter struct {
-	Ext         []string // ".py"; none means all
-	Ignore      []string // globs (doublestar) on the path below the root, or on any name in it
+	Ext         []string // ".py", ".d.ts"; none means all
+	Ignore      []string // globs (doublestar) on the path below the root, or on any name in it; with / or ./ in front on the path alone
 	Own         []string // files and folders of ours, absolute: our own writing must not restart the bot
 	NoGitignore bool     // do not ask .gitignore files
 }
@@ -50,25 +50,44 @@ func (f Filter) Check() error {
 // sieve is a Filter at work. It belongs to one goroutine.
 type sieve struct {
 	Filter
-	names  []rule
-	scopes map[string]*scope // of the folders that begin one
-	tops   map[string]*scope // in which roots lie
-	turned bool              // some scope has changed
+	given    Filter // of which the other is what came of it
+	anchored []string
+	names    []rule
+	scopes   map[string]*scope // of the folders that begin one
+	tops     map[string]*scope // in which roots lie
+	turned   bool              // some scope has changed
 }
 
 func newSieve(f Filter) *sieve {
-	s := &sieve{Filter: f, scopes: map[string]*scope{}, tops: map[string]*scope{}}
-	s.Own = resolved(f.Own)
-	s.Ignore = nil
-	for _, g := range f.Ignore {
-		s.Ignore = append(s.Ignore, strings.TrimSuffix(g, "/"))
-	}
+	s := &sieve{Filter: f, given: f, scopes: map[string]*scope{}, tops: map[string]*scope{}}
+	s.resolve()
 	for _, line := range defaultIgnore {
 		if r, ok := parseRule(line); ok {
 			s.names = append(s.names, r)
 		}
 	}
 	return s
+}
+
+// resolve finds out where paths lead now. Links are turned elsewhere.
+func (s *sieve) resolve() {
+	s.Own, s.Ignore, s.anchored = resolved(s.given.Own), nil, nil
+	for _, g := range s.given.Ignore {
+		if filepath.IsAbs(g) {
+			g = filepath.ToSlash(g) // of Windows, where a backslash quotes nothing then
+		}
+		g = strings.TrimSuffix(g, "/")
+		switch {
+		case strings.HasPrefix(g, "./"):
+			s.anchored = append(s.anchored, g[1:])
+		case strings.HasPrefix(g, "/") || filepath.IsAbs(g):
+			for _, path := range resolved([]string{g}) {
+				s.anchored = append(s.anchored, filepath.ToSlash(path))
+			}
+		default:
+			s.Ignore = append(s.Ignore, g)
+		}
+	}
 }
 
 // skips reports whether something is ignored whose folder is not.
@@ -80,14 +99,16 @@ func (s *sieve) skips(root, path string, isDir bool, sc *scope) bool {
 }
 
 func (s *sieve) globbed(root, path, name string) bool {
-	if len(s.Ignore) == 0 {
+	if len(s.Ignore)+len(s.anchored) == 0 {
 		return false
 	}
 	rel, err := filepath.Rel(root, path)
-	rel = filepath.ToSlash(rel)
-	return err == nil && slices.ContainsFunc(s.Ignore, func(g string) bool {
+	rel, path = filepath.ToSlash(rel), filepath.ToSlash(path)
+	return err == nil && (slices.ContainsFunc(s.Ignore, func(g string) bool {
 		return doublestar.MatchUnvalidated(g, rel) || doublestar.MatchUnvalidated(g, name)
-	})
+	}) || slices.ContainsFunc(s.anchored, func(g string) bool {
+		return doublestar.MatchUnvalidated(g, "/"+rel) || doublestar.MatchUnvalidated(g, path)
+	}))
 }
 
 // ignored reports whether something below a root is ignored, or lies in a
@@ -110,9 +131,10 @@ func (s *sieve) ignored(root, path string, isDir, gone bool) bool {
 	return false
 }
 
-// wanted reports whether a file's ending is one that counts.
+// wanted reports whether a file's ending is one that counts. An ending may have
+// more than one dot.
 func (s *sieve) wanted(name string) bool {
-	return len(s.Ext) == 0 || slices.Contains(s.Ext, filepath.Ext(name))
+	return len(s.Ext) == 0 || slices.ContainsFunc(s.Ext, func(ext string) bool { return strings.HasSuffix(name, ext) })
 }
 
 // counts reports whether an entry of a folder, which is not one itself, is to

@@ -39,6 +39,9 @@ func TestTreesIgnores(t *testing.T) {
 		"a glob on a name":      {Filter{Ignore: []string{"*.log"}}, func(w *watched) { w.write("pkg/x.log") }},
 		"a glob on a path":      {Filter{Ignore: []string{"pkg/**/gen_*.py"}}, func(w *watched) { w.write("pkg/sub/gen_x.py"); w.write("pkg/gen_y.py") }},
 		"a folder by its name":  {Filter{Ignore: []string{"sub/"}}, func(w *watched) { w.write("pkg/sub/c.py") }},
+		"a folder, by ./":       {Filter{Ignore: []string{"./pkg/sub/"}}, func(w *watched) { w.write("pkg/sub/c.py") }},
+		"a folder, by /":        {Filter{Ignore: []string{"/pkg/s*b"}}, func(w *watched) { w.write("pkg/sub/c.py") }},
+		"all but .d.ts":         {Filter{Ext: []string{".d.ts", ".py"}}, func(w *watched) { w.write("x.ts"); w.write("d.ts") }},
 		"all but the extension": {Filter{Ext: []string{".py", ".toml"}}, func(w *watched) { w.write("x.txt"); w.write("py"); w.write("x.pyx"); w.remove("x.txt") }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,6 +65,39 @@ func TestTreesTouch(t *testing.T) {
 			w.wantPath(w.once(touch), "a.py", 1)
 		}
 	})
+}
+
+// TestIgnoreAbsolute: whatever name of the root it begins with.
+func TestIgnoreAbsolute(t *testing.T) {
+	inModes(t, func(t *testing.T, mode Mode) {
+		top := realTemp(t)
+		w := &watched{t: t, root: mkdir(t, top, "root")}
+		withFile(t)(w.root)
+		link := filepath.Join(top, "link")
+		if err := os.Symlink("root", link); err != nil {
+			t.Fatal(err)
+		}
+		filter := Filter{Ignore: []string{filepath.Join(link, "pkg"), filepath.Join(w.root, "a.*")}}
+		w.tr = startTrees(t, []string{link}, filter, mode, w.warn.add, paceOf(mode))
+		w.none(func() { w.write("pkg/sub/c.py"); w.write("a.py") })
+	})
+}
+
+// TestIgnoreAnchored: a path with a slash in front is one path, and not a name
+// anywhere.
+func TestIgnoreAnchored(t *testing.T) {
+	for _, glob := range []string{"./sub", "/sub"} {
+		w := watchTree(t, native, Filter{Ignore: []string{glob}}, withFile(t))
+		w.wantPath(w.once(func() { w.write("pkg/sub/c.py") }), "pkg/sub/c.py", 1)
+	}
+}
+
+// TestEndingWithTwoDots: .d.ts is one, and so is the .ts that it ends with.
+func TestEndingWithTwoDots(t *testing.T) {
+	for _, ext := range []string{".d.ts", ".ts"} {
+		w := watchTree(t, native, Filter{Ext: []string{ext, ".py"}}, withFile(t))
+		w.wantPath(w.once(func() { w.write("pkg/x.d.ts") }), "pkg/x.d.ts", 1)
+	}
 }
 
 func TestTreesExtension(t *testing.T) {
