@@ -1,10 +1,12 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 
 	"ductor/cmd/ductor-supervise/internal/capture"
 	"ductor/cmd/ductor-supervise/internal/supervisor"
+	"ductor/cmd/ductor-supervise/internal/watch"
 	"ductor/internal/common/exitcode"
 )
 
@@ -37,12 +39,23 @@ func (c *runCmd) checkLog(cfg *supervisor.Config) error {
 			return exitcode.Errorf(exitcode.Usage, "--log=%q: that folder is watched for control files", c.Log)
 		}
 		out.File, out.Tail = path, defaultTail
-		cfg.WatchFilter.Own = append(cfg.WatchFilter.Own, path)
-		cfg.WatchFilter.Ignore = append(cfg.WatchFilter.Ignore, capture.Glob(path))
+		ownLog(&cfg.WatchFilter, path)
 	}
 	if c.Tail != nil {
 		out.Tail = int(*c.Tail)
 	}
 	cfg.Output = out
 	return nil
+}
+
+// ownLog keeps a file to which we write, and what it is renamed to, from being
+// taken for a change.
+func ownLog(f *watch.Filter, path string) {
+	f.Own = append(f.Own, path)
+	f.Ignore = append(f.Ignore, capture.Globs(path)...)
+}
+
+func isRegular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }

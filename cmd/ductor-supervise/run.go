@@ -108,7 +108,13 @@ func (c *runCmd) checkFiles(cfg *supervisor.Config) error {
 	if err := cfg.WatchFilter.Check(); err != nil {
 		return exitcode.Errorf(exitcode.Usage, "--ignore: %w", err)
 	}
-	cfg.WatchFilter.Own = []string{cfg.Home.RunRoot(), cfg.Home.Logs(), cfg.Home.RestartRequested(), cfg.Home.RestartSentinel()}
+	cfg.WatchFilter.Own = []string{cfg.Home.RunRoot(), cfg.Home.Logs(), cfg.Home.RestartRequested(), cfg.Home.RestartSentinel(),
+		filepath.Join(string(cfg.Home), "upgrade-sentinel.json"), cfg.Hold}
+	for _, fd := range []int{1, 2} { // or a line of ours would restart the bot, of which we would write a line
+		if name := openName(fd); isRegular(name) {
+			ownLog(&cfg.WatchFilter, name)
+		}
+	}
 	if c.Heartbeat != "" {
 		cfg.Heartbeat, _ = filepath.Abs(c.Heartbeat)
 		cfg.WatchFilter.Own = append(cfg.WatchFilter.Own, cfg.Heartbeat)

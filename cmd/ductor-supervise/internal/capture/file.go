@@ -197,19 +197,16 @@ func split(path string) (dir, prefix, ext string) {
 	return dir, strings.TrimSuffix(name, ext) + "-", ext
 }
 
-// Glob matches the names that the log gets when it is full, wherever they are.
-func Glob(path string) string {
+// Globs match the names that a log gets when it is full, wherever they are:
+// ours, and those that logrotate(8) gives it.
+func Globs(path string) []string {
 	_, prefix, ext := split(path)
+	name := quoted(filepath.Base(path))
+	return []string{quoted(prefix) + timeGlob() + quoted(ext), name + ".[0-9]*", name + "-[0-9]*"}
+}
+
+func timeGlob() string {
 	var b strings.Builder
-	quote := func(s string) {
-		for _, r := range s {
-			if strings.ContainsRune(`\*?[]{}`, r) {
-				b.WriteByte('\\')
-			}
-			b.WriteRune(r)
-		}
-	}
-	quote(prefix)
 	for _, r := range nameFormat {
 		if r >= '0' && r <= '9' {
 			b.WriteString("[0-9]")
@@ -217,7 +214,17 @@ func Glob(path string) string {
 			b.WriteRune(r)
 		}
 	}
-	quote(ext)
+	return b.String()
+}
+
+func quoted(name string) string {
+	var b strings.Builder
+	for _, r := range name {
+		if strings.ContainsRune(`\*?[]{}`, r) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
 	return b.String()
 }
 

@@ -255,7 +255,7 @@ func TestGlob(t *testing.T) {
 		if err != nil || len(names) != 4 {
 			t.Fatalf("%s: %q, %v", name, names, err)
 		}
-		glob := Glob(path)
+		glob := Globs(path)[0]
 		for _, n := range names {
 			if ok, err := doublestar.Match(glob, filepath.Base(n)); !ok || err != nil {
 				t.Errorf("%q does not match %q: %v", glob, n, err)
@@ -264,6 +264,17 @@ func TestGlob(t *testing.T) {
 		for _, n := range []string{name, "bot-new.log", "bot-2026-01-01.log"} {
 			if ok, _ := doublestar.Match(glob, n); ok {
 				t.Errorf("%q matches %q", glob, n)
+			}
+		}
+	}
+}
+
+// TestGlobsOfLogrotate: what logrotate(8) makes of a log.
+func TestGlobsOfLogrotate(t *testing.T) {
+	for _, name := range []string{"bot.log", "a[b]{c}*?"} {
+		for _, end := range []string{".1", ".12.gz", "-20261127", "-20261127.gz"} {
+			if !slices.ContainsFunc(Globs("/x/"+name), func(g string) bool { ok, _ := doublestar.Match(g, name+end); return ok }) {
+				t.Errorf("%q is a change", name+end)
 			}
 		}
 	}
