@@ -26,7 +26,6 @@ var cannot = map[string]string{
 	"cmd/ductor-supervise/internal/watch": "several wait for what wine does not tell, such as a change of times alone or the end of a folder that is watched; watch.txtar and watching.txtar run",
 	"internal/common":                     "asks the go command about the layout of the sources",
 
-	"internal/common/holder:TestGuard":               "asks about its parent, and what wine starts from Unix has none",
-	"internal/common/lockfile:TestResolve":           "wine follows symbolic links without telling of them",
-	"internal/common/sentinel:TestConsumeIsWonByOne": "of several threads that rename one file at once more than one can succeed here; it may be so on Windows",
+	"internal/common/holder:TestGuard":     "asks about its parent, and what wine starts from Unix has none",
+	"internal/common/lockfile:TestResolve": "wine follows symbolic links without telling of them",
 }

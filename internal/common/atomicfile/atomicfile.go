@@ -57,6 +57,12 @@ func Rename(from, to string) error {
 	return patiently(func() error { return os.Rename(from, to) })
 }
 
+// Take renames a file within its folder. Of several callers that take the same
+// one exactly one succeeds; the others get fs.ErrNotExist.
+func Take(path, to string) error {
+	return patiently(func() error { return take(path, to) })
+}
+
 // Remove removes a file; see Rename.
 func Remove(path string) error {
 	return patiently(func() error { return os.Remove(path) })

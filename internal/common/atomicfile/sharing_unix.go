@@ -18,3 +18,6 @@ func openAppend(path string, perm os.FileMode) (*os.File, error) {
 
 // patiently is for systems on which an open file is in the way.
 func patiently(f func() error) error { return f() }
+
+// take: rename is the step that only one caller can win.
+func take(path, to string) error { return os.Rename(path, to) }

@@ -118,8 +118,8 @@ func ConsumeText(path string) (text string, taken bool, err error) {
 	return string(data), true, atomicfile.Remove(name)
 }
 
-// take renames path to a name of our own: rename is the step that only one
-// caller can win, while two can both read a file before either deletes it.
+// take renames path to a name of our own: only one caller can win that, while
+// two can both read a file before either deletes it.
 func take(path string) (string, error) {
 	if info, err := os.Lstat(path); err != nil {
 		return "", fmt.Errorf("take %q: %w", path, err)
@@ -127,7 +127,7 @@ func take(path string) (string, error) {
 		return "", fmt.Errorf("take %q: not a file", path)
 	}
 	taken := path + ".taken" + strconv.Itoa(os.Getpid())
-	if err := atomicfile.Rename(path, taken); err != nil {
+	if err := atomicfile.Take(path, taken); err != nil {
 		return "", fmt.Errorf("take %q: %w", path, err)
 	}
 	return taken, nil
