@@ -7,3 +7,6 @@ func remedy(error, int) string { return "" }
 func crowded(int) error { return nil }
 
 func watchLimit() (n int, name string) { return 0, "" }
+
+// watchAbove: no folder is renamed while one below it is watched.
+const watchAbove = false

@@ -24,7 +24,15 @@ func (t *Trees) firstScan() {
 // watchParents watches what tells that a root is replaced, and the .gitignore
 // files between it and the top of its repository.
 func (t *Trees) watchParents(r *root) {
-	parents := []string{filepath.Dir(r.name), filepath.Dir(r.real)}
+	parents := []string{filepath.Dir(r.real)}
+	for _, l := range r.links {
+		parents = append(parents, filepath.Dir(l))
+	}
+	for _, d := range above(parents) {
+		if t.addParent(d) != nil && t.limit != nil {
+			return
+		}
+	}
 	t.sieve.above(r.real)
 	for dir := range t.sieve.scopes {
 		if inside(dir, r.real) && dir != r.real {
@@ -32,8 +40,40 @@ func (t *Trees) watchParents(r *root) {
 		}
 	}
 	for _, d := range parents {
-		if err := t.w.Add(d); err != nil && !t.limited(err) {
+		if err := t.addParent(d); err != nil && t.limit == nil {
 			t.warn("watch the parent of %q: %v; a replaced folder will not be noticed", r.name, Explain(err))
+		}
+	}
+}
+
+func (t *Trees) addParent(dir string) error {
+	err := t.w.Add(dir)
+	if err == nil {
+		t.parents[dir] = true
+	} else {
+		t.limited(err)
+	}
+	return err
+}
+
+// above are all folders above those, as far as they are watched here.
+func above(dirs []string) (all []string) {
+	for _, d := range dirs {
+		for up := filepath.Dir(d); watchAbove && up != d; d, up = up, filepath.Dir(up) {
+			all = append(all, up)
+		}
+	}
+	return all
+}
+
+// uproot puts a root in doubt to which something was done, or to a folder above
+// it. What was watched below that is somewhere else now.
+func (t *Trees) uproot(r *root, path string) {
+	r.doubt = true
+	for d := range t.parents {
+		if inside(path, d) {
+			delete(t.parents, d)
+			t.w.Remove(d)
 		}
 	}
 }
@@ -42,6 +82,27 @@ func (t *Trees) warn(format string, args ...any) {
 	if t.opt.Warn != nil {
 		t.opt.Warn(format, args...)
 	}
+}
+
+// complain warns of the first of many in full, and counts those that follow.
+func (t *Trees) complain(format string, args ...any) {
+	if !t.muted.IsZero() {
+		t.more++
+		return
+	}
+	t.warn(format, args...)
+	t.muted = time.Now().Add(time.Second)
+}
+
+// sumUp tells how many complaints were not told.
+func (t *Trees) sumUp() {
+	if t.muted.IsZero() || time.Now().Before(t.muted) {
+		return
+	}
+	if t.more > 0 {
+		t.warn("changes in %d more folders will not be noticed", t.more)
+	}
+	t.more, t.muted = 0, time.Time{}
 }
 
 // limited notes a limit of the system, which makes us poll.
@@ -89,32 +150,47 @@ func (t *Trees) add(dir string) {
 	if t.limit != nil {
 		return
 	}
-	if err := t.w.Add(dir); err != nil && !errors.Is(err, os.ErrNotExist) && !t.limited(err) {
-		t.warn("watch %q: %v; changes in it will not be noticed", dir, Explain(err))
+	err := t.w.Add(dir)
+	known := t.refused[dir]
+	delete(t.refused, dir)
+	if err == nil || errors.Is(err, os.ErrNotExist) || t.limited(err) {
+		return
+	}
+	if errors.Is(err, os.ErrPermission) {
+		t.refused[dir] = true
+	}
+	if !known {
+		t.complain("watch %q: %v; changes in it will not be noticed", dir, Explain(err))
 	}
 }
 
 // fresh lets a file count as changed if it was after since; the zero time is
 // before everything.
 func (t *Trees) fresh(dir string, e os.DirEntry, since time.Time) {
-	now := time.Now()
-	at := now
-	if !since.IsZero() {
-		var err error
-		at, err = changedEntry(dir, e)
-		if err != nil || !at.After(since) || at.After(now) { // by a clock that is wrong
-			return
-		}
-		if at = at.Add(tick); at.After(now) {
-			at = now
-		}
+	path := filepath.Join(dir, e.Name())
+	if since.IsZero() {
+		t.burst.add(path, time.Now())
+	} else if at, err := changedEntry(dir, e); err == nil {
+		t.addSince(path, at, since)
 	}
-	t.burst.addAt(filepath.Join(dir, e.Name()), now, at)
+}
+
+// addSince lets something count that changed after since.
+func (t *Trees) addSince(path string, at, since time.Time) {
+	now := time.Now()
+	if !at.After(since) || at.After(now) { // by a clock that is wrong
+		return
+	}
+	if at = at.Add(tick); at.After(now) {
+		at = now
+	}
+	t.burst.addAt(path, now, at)
 }
 
 // see judges one event.
 func (t *Trees) see(ev fsnotify.Event) {
 	if ev.Op == fsnotify.Chmod || ev.Name == "" { // also indexers and backups
+		t.admitted(ev.Name)
 		return
 	}
 	if base := filepath.Base(ev.Name); !t.filter.NoGitignore && (base == ".gitignore" || base == ".git") {
@@ -123,19 +199,34 @@ func (t *Trees) see(ev fsnotify.Event) {
 	for _, r := range t.roots {
 		switch {
 		case r.poll:
-		case inside(ev.Name, r.name) || inside(ev.Name, r.alias) || inside(ev.Name, r.real):
-			r.doubt = true
+		case r.under(ev.Name):
+			t.uproot(r, ev.Name)
 		case inside(r.real, ev.Name):
 			t.judge(r, ev)
 		}
 	}
 }
 
-// judge takes an event of something below a root.
+// admitted scans a folder that could not be read when it came: whoever copies
+// as root gives it to its owner later.
+func (t *Trees) admitted(dir string) {
+	for _, r := range t.roots {
+		if t.refused[dir] && inside(r.real, dir) {
+			t.scan(r, dir, time.Time{}, nil)
+		}
+	}
+}
+
+// judge takes an event of something below a root. What does not count by its
+// name alone is passed over without a look at the disk, so that a flood of it
+// does not make the system's queue run over.
 func (t *Trees) judge(r *root, ev fsnotify.Event) {
+	_, wasDir := t.dirs[ev.Name]
+	if !wasDir && t.sieve.never(filepath.Base(ev.Name), ev.Op.Has(fsnotify.Create)) {
+		return
+	}
 	info, err := os.Lstat(ev.Name)
 	folder := err == nil && info.IsDir()
-	_, wasDir := t.dirs[ev.Name]
 	if !wasDir && t.sieve.ignored(r.real, ev.Name, folder, err != nil) {
 		return
 	}
@@ -165,6 +256,7 @@ func (t *Trees) forget(dir string, below bool) (changed bool) {
 	drop := func(d string) {
 		changed = changed || t.dirs[d]
 		delete(t.dirs, d)
+		delete(t.refused, d)
 		delete(t.sieve.scopes, d)
 		t.w.Remove(d) // a moved folder is still watched, under its old name
 	}
@@ -203,15 +295,26 @@ func (t *Trees) checkRoots() bool {
 	return ok
 }
 
-// rescan follows an overflow: it is one change, since what was missed is
-// unknown.
+// rescan follows an overflow. What was missed shows by the times of files, and
+// of folders: from those something was removed, or moved. Files that do not
+// count may be what made the queue run over, so that alone is no change.
 func (t *Trees) rescan() {
-	for _, r := range t.roots {
-		if !r.doubt && !r.poll {
-			t.sweep(r, r.real, time.Now())
-			t.burst.add(r.real, time.Now())
+	now := time.Now()
+	for dir := range t.dirs {
+		if info, err := os.Lstat(dir); err == nil {
+			t.addSince(dir, info.ModTime(), t.whole.Add(-tick))
 		}
 	}
+	for _, r := range t.roots {
+		switch {
+		case r.doubt || r.poll:
+		case r.replaced():
+			r.doubt = true
+		default:
+			t.sweep(r, r.real, t.whole)
+		}
+	}
+	t.whole = now
 }
 
 // refresh follows a change of .gitignore files. What they no longer name is

@@ -94,7 +94,7 @@ func (t *Trees) every() time.Duration {
 func (t *Trees) giveUp(since time.Time) {
 	why := t.limit
 	if t.opt.Mode.Kind == Native {
-		t.warn("%v; changes in new folders will not be noticed", Explain(why))
+		t.complain("%v; changes in new folders will not be noticed", Explain(why))
 		t.limit = nil
 		return
 	}

@@ -137,6 +137,12 @@ func (s *sieve) wanted(name string) bool {
 	return len(s.Ext) == 0 || slices.ContainsFunc(s.Ext, func(ext string) bool { return strings.HasSuffix(name, ext) })
 }
 
+// never reports whether a name alone is enough to tell that it does not count:
+// only what is new may be a folder, or a link to one, that is not known yet.
+func (s *sieve) never(name string, created bool) bool {
+	return !created && !s.wanted(name) || slices.ContainsFunc(s.names, func(r rule) bool { return r.matches(name, name, false) })
+}
+
 // counts reports whether an entry of a folder, which is not one itself, is to
 // be watched. A link that leads to a folder is, by whatever name: it may be
 // what a deployment turns. What is behind it is not.

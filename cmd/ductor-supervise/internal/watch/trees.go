@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -41,9 +43,14 @@ type Trees struct {
 	roots   []*root
 	sieve   *sieve
 	since   time.Time            // of the first scan
+	whole   time.Time            // up to which nothing can have been lost
 	w       *source              // nil when the system is asked for nothing
 	dirs    map[string]bool      // watched folders; true: a file that counts was seen in it
 	opened  int                  // entries in them
+	parents map[string]bool      // watched for what is done to a root
+	refused map[string]bool      // folders that we may not read
+	muted   time.Time            // until then complaints are only counted
+	more    int                  // of them
 	stale   map[string]time.Time // folders whose .gitignore has changed
 	limit   error                // was met: the roots are to be polled
 	reports chan report
@@ -54,15 +61,17 @@ type Trees struct {
 	burst   burst
 }
 
-// root is a folder to watch. Its parents are watched too, because a folder that
-// is replaced, and a link that is turned elsewhere, tell nothing themselves.
+// root is a folder to watch. The folders above it, and those of links that lead
+// to it, are watched too, because a folder that is replaced, and a link that is
+// turned elsewhere, tell nothing themselves.
 type root struct {
 	name  string // as it was given, absolute
 	real  string // where it leads, or led while it was there
-	alias string // its name without links on the way, by which events may tell of it
-	poll  bool   // the system is not asked
-	taken bool   // a poller has it
-	doubt bool   // something happened to it: look again
+	id    os.FileInfo
+	links []string // on the way, by which events may tell of it
+	poll  bool     // the system is not asked
+	taken bool     // a poller has it
+	doubt bool     // something happened to it: look again
 }
 
 // NewTrees watches dirs. It returns at once and scans afterwards, except in the
@@ -79,7 +88,9 @@ func NewTrees(dirs []string, filter Filter, opt Options) (*Trees, error) {
 // openTrees does all that NewTrees does but listen.
 func openTrees(dirs []string, filter Filter, opt Options, p pace) (*Trees, error) {
 	t := &Trees{opt: opt, filter: filter, sieve: newSieve(filter), since: time.Now(), dirs: map[string]bool{}, stale: map[string]time.Time{},
+		parents: map[string]bool{}, refused: map[string]bool{},
 		reports: make(chan report), changes: make(chan Change), done: make(chan struct{}), burst: burst{pace: p}}
+	t.whole = t.since
 	native := false
 	for _, dir := range dirs {
 		r, err := findRoot(dir)
@@ -143,8 +154,46 @@ func (r *root) find() error {
 	if !info.IsDir() {
 		return fmt.Errorf("is not a folder")
 	}
-	r.real, r.alias = real, realFolder(r.name)
+	r.real, r.id, r.links = real, info, links(r.name)
 	return nil
+}
+
+// replaced reports whether the root is another folder than it was.
+func (r *root) replaced() bool {
+	now := root{name: r.name}
+	return now.find() != nil || now.real != r.real || !os.SameFile(now.id, r.id)
+}
+
+// under reports whether something lies on the way to the root, or is the root.
+func (r *root) under(path string) bool {
+	return inside(path, r.name) || inside(path, r.real) || slices.ContainsFunc(r.links, func(l string) bool { return inside(path, l) })
+}
+
+// linksMost is where the systems give up, too.
+const linksMost = 40
+
+// links are the symbolic links on the way to an absolute path, each by a name
+// that no other link is in, as events have it.
+func links(path string) (found []string) {
+	sep := string(filepath.Separator)
+	volume := filepath.VolumeName(path)
+	at, rest := volume+sep, strings.Split(path[len(volume):], sep)
+	for len(rest) > 0 && len(found) < linksMost {
+		next := filepath.Join(at, rest[0]) // also of "", . and ..
+		rest = rest[1:]
+		to, err := os.Readlink(next)
+		if err != nil {
+			at = next
+			continue
+		}
+		found = append(found, next)
+		if filepath.IsAbs(to) {
+			volume = filepath.VolumeName(to)
+			at, to = volume+sep, to[len(volume):]
+		}
+		rest = append(strings.Split(filepath.FromSlash(to), sep), rest...)
+	}
+	return found
 }
 
 // run collects changes into bursts. It is the only goroutine that touches the
@@ -180,7 +229,7 @@ func (t *Trees) run() {
 				return
 			}
 			t.see(ev)
-		case <-errs: // overflow: what was missed is unknown, so one scan and one change
+		case <-errs: // an overflow
 			t.rescan()
 		case rep := <-t.reports:
 			t.take(rep)
@@ -191,6 +240,7 @@ func (t *Trees) run() {
 				t.see(ev)
 			default:
 				t.refresh()
+				t.sumUp()
 				if !t.deliver() {
 					return
 				}
@@ -232,6 +282,9 @@ func (t *Trees) arm(timer *time.Timer) {
 	var due time.Time
 	if t.burst.active() {
 		due = t.burst.due()
+	}
+	if !t.muted.IsZero() && (due.IsZero() || t.muted.Before(due)) {
+		due = t.muted
 	}
 	for _, at := range t.stale {
 		if at = at.Add(t.burst.pace.first); due.IsZero() || at.Before(due) {
