@@ -8,6 +8,7 @@
 package capture
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -109,9 +110,21 @@ func (c *Capture) Close(limit time.Duration) error {
 	select {
 	case <-c.writer.done:
 	case <-time.After(limit):
-		return fmt.Errorf("%s hangs, and its end is not written", c.report.what)
+		return c.hangs()
 	}
 	return c.report.rest()
+}
+
+// hangs is the error of an end that is not written, with what is known of it.
+// What is being written is not counted: some of that may be there.
+func (c *Capture) hangs() error {
+	l := c.queue.left()
+	l.sum(c.report.left())
+	text := c.report.what + " hangs, and its end is not written"
+	if l != (loss{}) {
+		text += fmt.Sprintf(": about %s were lost", l)
+	}
+	return errors.New(text)
 }
 
 func (c *Capture) streams() (all []*stream) {

@@ -143,6 +143,16 @@ func (q *queue) take(spare []byte) (batch []byte, lost loss, ok bool) {
 	}
 }
 
+// left is what nobody has taken, and what never got in.
+func (q *queue) left() (l loss) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.add(q.pending)
+	l.sum(q.noted)
+	l.sum(q.dropped)
+	return l
+}
+
 // close lets the writer end when all is written.
 func (q *queue) close() {
 	q.mu.Lock()

@@ -92,6 +92,23 @@ func TestStuckAtTheEnd(t *testing.T) {
 	<-c.writer.done
 }
 
+// TestStuckEndIsCounted: what was lost before, what waits, and what is dropped.
+func TestStuckEndIsCounted(t *testing.T) {
+	out := newStuck()
+	c, _ := start(t, Config{Stderr: out, Tail: 100})
+	c.report.lost(loss{lines: 1, bytes: 100})
+	fmt.Fprintln(c, "x")
+	<-out.entered
+	fmt.Fprintln(c, "wait")
+	c.queue.put(make([]byte, hardLimit))
+	want := fmt.Sprintf("standard error hangs, and its end is not written: about 2 lines, %d bytes were lost", 100+len("wait\n")+hardLimit)
+	if err := c.Close(time.Millisecond); err == nil || err.Error() != want {
+		t.Errorf("%v, want %q", err, want)
+	}
+	close(out.open)
+	<-c.writer.done
+}
+
 // TestPatience: a reader waits for room, but not for ever, and once.
 func TestPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -147,6 +147,12 @@ func (r *report) sum() string {
 	return fmt.Sprintf("%s of the bot's output were lost: %v", r.untold, reason)
 }
 
+func (r *report) left() loss {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.untold
+}
+
 // rest is what was not told.
 func (r *report) rest() error {
 	r.mu.Lock()
