@@ -180,9 +180,12 @@ func (p *poller) run() {
 		if (found.count > 0 || found.first) && !p.send(&found) {
 			return
 		}
-		timer.Reset(max(p.every, 4*took)) // so that looking takes a fifth of the time at most
+		timer.Reset(p.pause(took))
 	}
 }
+
+// pause lets looking take a fifth of the time at most.
+func (p *poller) pause(took time.Duration) time.Duration { return max(p.every, 4*took) }
 
 // send reports what was found, and reports false when nobody listens any more.
 func (p *poller) send(found *report) bool {

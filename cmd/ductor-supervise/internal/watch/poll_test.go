@@ -98,3 +98,36 @@ func TestWrittenJustBeforeGivingUp(t *testing.T) {
 		t.Errorf("%d files", rep.count)
 	}
 }
+
+// TestGivingUpForgetsNothing: what was told before, but is not taken yet, no look
+// finds.
+func TestGivingUpForgetsNothing(t *testing.T) {
+	root := realTemp(t)
+	path := filepath.Join(root, "a.py")
+	write(t, path, "x")
+	var w warnings
+	tr, err := openTrees([]string{root}, Filter{}, Options{Mode: Mode{Auto, time.Hour}, Warn: w.add}, patientLooks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	tr.firstScan()
+	tr.burst.take()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	tr.limit = errCrowded
+	if tr.fallBack(); !tr.burst.files[path] {
+		t.Error("a removal was forgotten")
+	}
+}
+
+// TestLooksLeaveTime: looking takes a fifth of the time at most.
+func TestLooksLeaveTime(t *testing.T) {
+	p := &poller{every: 2 * time.Second}
+	for took, want := range map[time.Duration]time.Duration{time.Millisecond: 2 * time.Second, time.Second: 4 * time.Second} {
+		if got := p.pause(took); got != want {
+			t.Errorf("a pause of %s after %s, want %s", got, took, want)
+		}
+	}
+}
