@@ -67,7 +67,9 @@ func above(dirs []string) (all []string) {
 }
 
 // uproot puts a root in doubt to which something was done, or to a folder above
-// it. What was watched below that is somewhere else now.
+// it. What was watched below that is somewhere else now, and fsnotify would
+// leave its watches in the kernel, where they are limited, if their names were
+// added again.
 func (t *Trees) uproot(r *root, path string) {
 	r.doubt = true
 	for d := range t.parents {
