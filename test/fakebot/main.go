@@ -113,8 +113,8 @@ func do(verb string, a []string) {
 		n, err := strconv.Atoi(a[1])
 		check(err)
 		c := make(chan os.Signal, 1)
-		ignore(signals[a[0]])
 		signal.Notify(c, signals[a[0]])
+		handled()
 		go func() { <-c; os.Exit(n) }()
 	case "group", "setsid", "wiped":
 		leaveFor(verb, a[0])
@@ -259,9 +259,9 @@ func writePID(path string) {
 func recordSignals(path string) {
 	c := make(chan os.Signal, 16)
 	for _, sig := range signals {
-		ignore(sig)
 		signal.Notify(c, sig)
 	}
+	handled()
 	go func() {
 		for sig := range c {
 			for name, s := range signals {

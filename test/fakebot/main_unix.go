@@ -15,6 +15,9 @@ func init() {
 
 func ignore(sig os.Signal) { signal.Ignore(sig) }
 
+// handled has nothing to do: what is notified of does not end us.
+func handled() {}
+
 func console() []uint32 { return nil }
 
 func newSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }

@@ -25,9 +25,12 @@ var unasked = make(chan os.Signal, 1)
 
 // ignore: what Go ignores ends a program here all the same.
 func ignore(sig os.Signal) {
-	signal.Stop(unasked)
 	signal.Notify(make(chan os.Signal, 1), sig)
+	handled()
 }
+
+// handled: somebody else has the signals from now on.
+func handled() { signal.Stop(unasked) }
 
 func console() []uint32 {
 	pids := make([]uint32, 16)
