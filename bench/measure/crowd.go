@@ -46,7 +46,7 @@ func instancesNote() string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("fs.inotify.max_user_instances is %s; a supervisor needs one, and two to watch files; where there is none it looks every 2 s", strings.TrimSpace(string(text)))
+	return fmt.Sprintf("fs.inotify.max_user_instances is %s; a supervisor needs one; where there is none it looks, every second for requests and every 2 s for changes", strings.TrimSpace(string(text)))
 }
 
 // plainCrowds are those that watch no files of the user's.
