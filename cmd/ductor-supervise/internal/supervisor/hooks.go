@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,9 +189,7 @@ func (s *supervisor) tellOfMissed() {
 func (s *supervisor) endHooks() {
 	s.closing = true
 	if s.preflight != nil {
-		s.preflight.End()
-		s.preflight.End()
-		<-s.preflight.Done()
+		cut(s.preflight)
 	}
 	if !s.runHooks(lastHooks) && len(s.untold) > 0 {
 		s.missed += len(s.untold) - 1
@@ -213,10 +212,21 @@ func (s *supervisor) runHooks(limit time.Duration) bool {
 		case <-s.signals.c:
 		case <-timer.C:
 		}
-		s.eventHook.End()
-		s.eventHook.End()
-		s.eventHookDone(<-s.eventHook.Done())
+		s.eventHookDone(cut(s.eventHook))
 		return false
 	}
 	return true
+}
+
+// cut kills a hook. One that does not end even so is not waited for: the
+// supervisor has to.
+func cut(h *hook.Hook) hook.Result {
+	h.End()
+	h.End()
+	select {
+	case r := <-h.Done():
+		return r
+	case <-time.After(lastHook):
+		return hook.Result{Err: errors.New("it does not end")}
+	}
 }
