@@ -6,15 +6,6 @@ import (
 	"time"
 )
 
-// inode tells a file from another that has taken its name.
-func inode(info os.FileInfo) uint64 {
-	st, _ := info.Sys().(*syscall.Stat_t)
-	if st == nil {
-		return 0
-	}
-	return st.Ino
-}
-
 // changed is when a file was written, or came to its name: what is moved into
 // place may have an old time of writing.
 func changed(info os.FileInfo) time.Time {
