@@ -185,8 +185,13 @@ const (
 // interval is about an hour, and the same at each call: managers that know no
 // random delay get it so.
 func (s Service) interval() time.Duration {
+	steps := uint32(2*updateJitter/time.Minute) + 1
+	return updateInterval - updateJitter + time.Duration(s.lot(steps))*time.Minute
+}
+
+// lot is a number below n, at random by service but always the same for one.
+func (s Service) lot(n uint32) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte(s.Name + "\x00" + s.Home + "\x00" + s.User))
-	steps := uint32(2*updateJitter/time.Minute) + 1
-	return updateInterval - updateJitter + time.Duration(h.Sum32()%steps)*time.Minute
+	return h.Sum32() % n
 }
