@@ -63,6 +63,7 @@ func newWindows(t *testing.T) *windows {
 		}
 	}
 	w.tasks = NewTaskScheduler(TaskOptions{Name: "nas", Home: w.service.Home})
+	w.tasks.grace = time.Hour // what waits for something that does not come is to be seen
 	return w
 }
 
@@ -479,6 +480,35 @@ func TestTaskStopsHard(t *testing.T) {
 	}
 }
 
+// TestTaskDoesNotEnd: a supervisor that says it did is not believed, and then
+// Task Scheduler is not either.
+func TestTaskDoesNotEnd(t *testing.T) {
+	w := newWindows(t)
+	w.install(w.plan())
+	w.calls()
+	w.put("immortal", "")
+	w.tasks.grace = time.Millisecond
+	w.ends(w.tasks.Stop(context.Background()), exitcode.Timeout, "has not ended")
+	w.did(askedToStop + w.service.Home + "; stop nas")
+}
+
+// TestTaskRunsOn: a service that was stopped for a new task, which then does not
+// run, runs from the old one.
+func TestTaskRunsOn(t *testing.T) {
+	w := newWindows(t)
+	w.install(w.plan())
+	w.calls()
+	p := w.plan()
+	p.Service.Env = []string{"A=1"}
+	w.put("once-run-nas", "-2147023829")
+	_, err := w.tasks.Install(context.Background(), p)
+	w.ends(err, exitcode.OSErr)
+	w.did("register nas; " + askedToStop + w.service.Home + "; run nas; register nas; run nas")
+	if st := w.status(); st.State != Running || st.Stored.Env != nil {
+		t.Errorf("%+v", st)
+	}
+}
+
 // TestTaskSupervisorFromPath: where it does not lie beside the command.
 func TestTaskSupervisorFromPath(t *testing.T) {
 	w := newWindows(t)
@@ -680,7 +710,18 @@ func TestTaskFromInside(t *testing.T) {
 		w, ctx := &windows{T: t}, context.Background()
 		w.ends(tasks.Restart(ctx), exitcode.NoPerm, "inside", "ductor-supervise restart --name nas")
 		_, err := tasks.Uninstall(ctx, false)
-		w.ends(err, exitcode.NoPerm, "inside")
+		w.ends(err, exitcode.NoPerm, "inside", "of its own")
+		main, err := tasks.installed(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old, err := definition.Read(definition.Task, main.xml)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old.Env = []string{"A=1"}
+		_, err = tasks.Install(ctx, Plan{Service: old.Service, Start: true})
+		w.ends(err, exitcode.NoPerm, "inside", "of its own")
 		return
 	}
 	w := newWindows(t)
