@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { clitest.Main(m) }
 
 // image is made by image.sh.
-const image = "ductor-test-systemd:bookworm"
+const image = "ductor-test-systemd:bookworm-2"
 
 // machine is a container whose first process is systemd.
 type machine struct {

@@ -110,5 +110,9 @@ func (r Run) CtlHold() string { return filepath.Join(r.Ctl(), "hold") }
 // that folder, which is watched.
 func (r Run) HoldGuard() string { return filepath.Join(string(r), "hold") }
 
+// ServiceGuard is the file beside whose lock ductor-service changes the service
+// of this bot.
+func (r Run) ServiceGuard() string { return filepath.Join(string(r), "service") }
+
 // Notify is the socket that the bot speaks to.
 func (r Run) Notify() string { return filepath.Join(string(r), "notify") }

@@ -4,6 +4,7 @@ package backend
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 
@@ -118,11 +119,26 @@ type Status struct {
 	Stored *definition.Stored `json:"-"`
 }
 
+// Runs reports whether the manager has something of it that runs, or is about to.
+func (s Status) Runs() bool {
+	return s.State != Stopped && s.State != Failed && s.State != NotInstalled
+}
+
 // Exit is how the last run of the service ended.
 type Exit struct {
 	Code   *int   `json:"code,omitempty"`
 	Signal string `json:"signal,omitempty"` // SIGKILL
 	Result string `json:"result,omitempty"` // in the manager's words
+}
+
+func (e Exit) String() string {
+	switch {
+	case e.Signal != "":
+		return "ended by " + e.Signal
+	case e.Code != nil:
+		return fmt.Sprintf("ended with exit code %d", *e.Code)
+	}
+	return "ended: " + e.Result
 }
 
 // Problem is something that is wrong, and what to type. Codes are documented in

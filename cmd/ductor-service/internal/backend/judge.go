@@ -33,7 +33,7 @@ func judge(p definition.Platform, have stored, plan Plan) (verdict, error) {
 	} else if old != nil {
 		v.action = Updated
 		if s.Same(old.Service) {
-			s.Path = old.Path // that alone is no change
+			s.Path, s.Managers = old.Path, old.Managers // those alone are no change
 		}
 		s.Linger = s.Linger || old.Linger
 	}

@@ -376,7 +376,7 @@ func (t *TaskScheduler) ended(ctx context.Context) bool {
 	}
 }
 
-// runs reports whether a task runs or is about to. Where that is unknown, the
+// Runs reports whether a task runs or is about to. Where that is unknown, the
 // supervisor's lock tells.
 func (t *TaskScheduler) runs(main found) bool {
 	switch main.state {

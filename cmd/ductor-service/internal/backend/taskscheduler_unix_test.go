@@ -607,6 +607,17 @@ func TestTaskSchtasksFails(t *testing.T) {
 	w.ends(err, exitcode.NoPerm, "FEHLER: Zugriff verweigert", "may take an administrator", "ductor-service install --name nas")
 }
 
+// TestTaskPutsBackUTF16: schtasks refuses what some Task Schedulers store.
+func TestTaskPutsBackUTF16(t *testing.T) {
+	w := newWindows(t)
+	if err := w.tasks.tasks.register(context.Background(), "nas", []byte("\ufeff<Task>ö</Task>")); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.task("nas"); !bytes.Equal(got, definition.UTF16("<Task>ö</Task>")) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestTaskNoWindows(t *testing.T) {
 	w, ctx := newWindows(t), context.Background()
 	w.unput("bin/powershell.exe")

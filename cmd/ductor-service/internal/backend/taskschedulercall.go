@@ -131,8 +131,12 @@ func (s *scheduler) readFile(ctx context.Context, name string) (found, error) {
 	return found{xml: definition.UTF16(strings.ToValidUTF8(o.out, "\ufffd"))}, nil
 }
 
-// register creates a task, or replaces it.
+// register creates a task, or replaces it. What was read from a file may be in
+// UTF-8, which schtasks refuses.
 func (s *scheduler) register(ctx context.Context, name string, xml []byte) error {
+	if text, err := definition.FromUTF16(xml); err == nil {
+		xml = definition.UTF16(text)
+	}
 	dir, err := os.MkdirTemp("", "ductor-task-")
 	if err != nil {
 		return exitcode.File(exitcode.CantCreat, err)

@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"path"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -22,6 +23,7 @@ type Service struct {
 	Command     []string `json:"command"`                // what runs; the first word is absolute
 	Notify      bool     `json:"notify,omitempty"`       // the command speaks sd_notify
 	Env         []string `json:"env,omitempty"`          // K=V
+	Managers    []string `json:"managers,omitempty"`     // K=V, where version managers were told to put things
 	Runner      string   `json:"runner"`                 // ductor-service, absolute; without a console on Windows
 	Path        string   `json:"path"`                   // what PATH is until the runner has made its own
 	Dir         string   `json:"dir"`                    // the user's home folder, in which the service starts
@@ -104,7 +106,7 @@ func (s Service) Render(p Platform) ([]File, error) {
 // which only the tab has a way into XML and units alike, and broken UTF-8.
 func (s Service) check() error {
 	words := append([]string{s.Name, s.Home, s.Runner, s.Path, s.Dir, s.User, s.Sandbox, s.Updater}, s.Command...)
-	for _, w := range append(words, s.Env...) {
+	for _, w := range slices.Concat(words, s.Managers, s.Env) {
 		if err := Carries(w); err != nil {
 			return err
 		}
@@ -128,14 +130,15 @@ func Carries(word string) error {
 	return nil
 }
 
-// Same reports whether two services ask for the same. What PATH was at install
-// does not count, because the runner makes it anew at each start.
+// Same reports whether two services ask for the same. What is left of the shell
+// that installed does not count: PATH, which the runner makes anew at each
+// start, and what version managers were told.
 func (s Service) Same(o Service) bool {
 	return reflect.DeepEqual(s.request(), o.request())
 }
 
 func (s Service) request() Service {
-	s.Path, s.Linger = "", false
+	s.Path, s.Managers, s.Linger = "", nil, false
 	if len(s.Env) == 0 {
 		s.Env = nil
 	}
@@ -143,9 +146,9 @@ func (s Service) request() Service {
 }
 
 // environment is what every start has, in the order of the definitions.
-func (s Service) environment(more ...string) []string {
-	env := append([]string{"DUCTOR_HOME=" + s.Home, "PATH=" + s.Path}, more...)
-	return append(env, s.Env...)
+func (s Service) environment() []string {
+	env := []string{"DUCTOR_HOME=" + s.Home, "PATH=" + s.Path}
+	return slices.Concat(env, s.Managers, s.Env)
 }
 
 // LogFile is where launchd and Windows put standard output ("log") and standard

@@ -33,7 +33,6 @@ func (u *unitText) head(edit, description string) {
 	u.add("# @STAMP@")
 	u.add("[Unit]")
 	u.add("Description=%s", description)
-	u.add("Documentation=man:ductor-service(1)")
 }
 
 func (s Service) edit(unit string, system bool) string {
@@ -101,6 +100,7 @@ func (s Service) updateUnit(system bool) string {
 	s.asUser(&u, system)
 	u.add("ExecStart=%s", execLine(s.run(s.update())))
 	u.add("TimeoutStartSec=10min")
+	u.add("SuccessExitStatus=69") // to be offline is no failure
 	u.add("SyslogIdentifier=%s-update", s.Name)
 	return u.String()
 }

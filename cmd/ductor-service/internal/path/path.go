@@ -71,7 +71,10 @@ func (r Recipe) Explain() []Folder {
 	front, last := r.called(managers)
 	l := list{recipe: r}
 	for _, dir := range r.Own {
-		l.add(filepath.Clean(dir), "its own")
+		// A package in /usr/bin is no reason to look there before /usr/local/bin.
+		if dir = filepath.Clean(dir); !slices.Contains(system, dir) {
+			l.add(dir, "its own")
+		}
 	}
 	l.folders(front)
 	for _, m := range managers {
@@ -153,7 +156,10 @@ func (r Recipe) replaced(managers []manager, dir string) bool {
 func (r Recipe) windows() []Folder {
 	l := list{recipe: r}
 	for _, dir := range r.Own {
-		l.add(filepath.Clean(dir), "its own")
+		// A package in /usr/bin is no reason to look there before /usr/local/bin.
+		if dir = filepath.Clean(dir); !slices.Contains(system, dir) {
+			l.add(dir, "its own")
+		}
 	}
 	for _, dir := range strings.Split(r.Caller, r.separator()) {
 		if dir != "" {

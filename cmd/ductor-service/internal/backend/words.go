@@ -1,0 +1,54 @@
+package backend
+
+import (
+	"regexp"
+	"strings"
+
+	"ductor/cmd/ductor-service/internal/definition"
+)
+
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// shellQuote writes a word so that a shell reads it as it is.
+func shellQuote(word string) string {
+	if plainWord.MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// reinstall is the command line that would install a service as it was asked
+// for.
+func reinstall(s definition.Service, flags ...string) string {
+	words := append([]string{"ductor-service", "install"}, flags...)
+	if s.Name != "ductor" {
+		words = append(words, "--name", s.Name)
+	}
+	for _, e := range s.Env {
+		words = append(words, "--env", shellQuote(e))
+	}
+	if s.Updater != "" {
+		words = append(words, "--timer", "update")
+	}
+	if s.Sandbox != "" {
+		words = append(words, "--also-sandbox")
+	}
+	words = append(words, "--")
+	for _, w := range s.Command {
+		words = append(words, shellQuote(w))
+	}
+	if !s.DefaultHome {
+		words = append([]string{"DUCTOR_HOME=" + shellQuote(s.Home)}, words...)
+	}
+	return strings.Join(words, " ")
+}
+
+// missing is the first program of a service that is gone, or "".
+func missing(s definition.Service) string {
+	for _, p := range []string{s.Runner, s.Command[0]} {
+		if !executable(p) {
+			return p
+		}
+	}
+	return ""
+}
