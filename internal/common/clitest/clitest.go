@@ -262,6 +262,7 @@ var parts = map[string]part{
 	"rsync":      {program("rsync"), "apt-get install rsync"},
 	"vim":        {program("vim.tiny"), "apt-get install vim-tiny"},
 	"setpriv":    {works("setpriv", "--reuid=65534", "--clear-groups", "true"), "run as root, with util-linux"},
+	"plistutil":  {program("plistutil"), "apt-get install libplist-utils"},
 	"wine":       {windowsPrograms, "apt-get install --no-install-recommends wine wine64 gcc-mingw-w64-x86-64"},
 	"namespaces": {works("unshare", "--mount", "--pid", "--fork", "true"), "run as root on Linux, with util-linux"},
 }
