@@ -31,6 +31,7 @@ func TestWindows(t *testing.T) {
 			t.Run(name, func(t *testing.T) { t.Skip(reason) })
 		}
 	}
+	t.Run("Task Scheduler", l.taskScheduler)
 	for _, pkg := range l.packages() {
 		t.Run(strings.TrimPrefix(pkg, "ductor/"), func(t *testing.T) { l.run(t, pkg) })
 	}
@@ -90,7 +91,9 @@ func (l *lab) build() {
 	l.t.Helper()
 	overlay := l.overlay()
 	l.goTool("build", "-overlay", overlay, "-o", l.bin+"/", "./cmd/...", "./test/fakebot", "./examples/...")
-	l.goTool("build", "-overlay", overlay, "-ldflags", "-H=windowsgui", "-o", filepath.Join(l.bin, "ductor-supervisew.exe"), "./cmd/ductor-supervise")
+	for _, name := range []string{"ductor-supervise", "ductor-service"} {
+		l.goTool("build", "-overlay", overlay, "-ldflags", "-H=windowsgui", "-o", filepath.Join(l.bin, name+"w.exe"), "./cmd/"+name)
+	}
 	for _, name := range []string{"true", "echo"} {
 		if err := os.Link(filepath.Join(l.bin, "fakebot.exe"), filepath.Join(l.bin, name+".exe")); err != nil {
 			l.t.Fatal(err)
