@@ -140,6 +140,9 @@ func TestLaunchdInstallWithTimer(t *testing.T) {
 	if st := m.status(); !st.Timer {
 		t.Errorf("%+v", st)
 	}
+	m.fake.set(func(w *world) { w.Jobs["gui/501/dev.nas.update"].PID = 0 }) // until the next hour
+	m.install(m.plan())
+	m.did()
 	m.s.Updater = ""
 	m.install(m.plan())
 	m.did("enable G/dev.nas", "bootout G/dev.nas.update", "bootout G/dev.nas", "bootstrap G P/dev.nas.plist")
@@ -167,6 +170,9 @@ func TestLaunchdInstallWithoutStart(t *testing.T) {
 		t.Errorf("%+v", done)
 	}
 	m.did("enable G/dev.nas", "bootstrap G P/dev.nas.plist")
+	m.fake.set(func(w *world) { w.Disabled["dev.nas"] = true })
+	m.install(m.plan())
+	m.did("enable G/dev.nas") // it runs
 	// Like every other manager, this one lets no old definition run on.
 	p.Service.StopSeconds++
 	m.install(p)
@@ -490,9 +496,12 @@ func TestOldAgentBesideOurs(t *testing.T) {
 	if len(st.Problems) != 1 || st.Problems[0].Code != "old-definition" || !strings.HasPrefix(st.Problems[0].Fix, "launchctl bootout gui/501/dev.ductor; rm ") {
 		t.Errorf("%+v", st.Problems)
 	}
-	ours := quickMac(t, "ductor")
-	ours.install(ours.plan())
-	put(t, m.plist("ductor"), read(t, ours.plist("ductor")))
+	other := m.s // but a bot of that name that we installed is none of them
+	other.Name = "ductor"
+	put(t, m.plist("ductor"), string(rendered(t, definition.LaunchdAgent, other)))
+	if got := m.problems(); got != "" {
+		t.Errorf("problems: %q", got)
+	}
 }
 
 func TestLaunchdOfAnotherHome(t *testing.T) {

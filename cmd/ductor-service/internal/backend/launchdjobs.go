@@ -224,12 +224,9 @@ func (l *Launchd) up(ctx context.Context, domains []string, label string) (job, 
 		if err != nil || j.pid > 0 || j.exit != nil {
 			return j, err
 		}
-		if !j.loaded {
-			return j, exitcode.Errorf(exitcode.OSErr, "launchd has dropped %s", label)
-		}
 		if err := l.sleep(ctx, time.Second); err != nil {
 			return j, err
 		}
 	}
-	return job{}, exitcode.Errorf(exitcode.OSErr, "launchd has %s, but did not start it in %d s", label, patience)
+	return job{}, exitcode.Errorf(exitcode.OSErr, "launchd did not start %s in %d s", label, patience)
 }

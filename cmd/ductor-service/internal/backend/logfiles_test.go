@@ -79,6 +79,15 @@ func TestLogsOfAnotherName(t *testing.T) {
 	}
 }
 
+// TestLogsOfAServiceCalledService are not told twice.
+func TestLogsOfAServiceCalledService(t *testing.T) {
+	s, dir := logFolder(t, "service")
+	put(t, filepath.Join(dir, "service-service.log"), "once\n")
+	if got := printedLogs(t, s, Lines{Last: -1}); got != "once\n" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestNoLogs(t *testing.T) {
 	s, dir := logFolder(t, "nas")
 	put(t, filepath.Join(dir, "ductor.log"), "ductor's\n")
