@@ -25,16 +25,19 @@ type verdict struct {
 func judge(p definition.Platform, have stored, plan Plan) (verdict, error) {
 	s := plan.Service
 	v := verdict{action: Created}
-	if old, err := ours(p, have, s.Main(p), s); err != nil {
-		if !replaceable(err, plan.Force) {
-			return v, refusal(err, s.Main(p))
-		}
+	old, err := ours(p, have, s.Main(p), s)
+	switch {
+	case err != nil && !replaceable(err, plan.Force):
+		return v, refusal(err, s.Main(p))
+	case err != nil:
 		v.action, v.backup = Updated, true
-	} else if old != nil {
+	case old != nil:
 		v.action = Updated
 		if s.Same(old.Service) {
 			s.Path, s.Managers = old.Path, old.Managers // those alone are no change
 		}
+	}
+	if old != nil {
 		s.Linger = s.Linger || old.Linger
 	}
 	files, err := s.Render(p)
