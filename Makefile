@@ -3,7 +3,7 @@
 GO      ?= go
 PREFIX  ?= /usr/local
 BIN     := bin
-TOOLS   := ductor-lock ductor-supervise
+TOOLS   := ductor-lock ductor-service ductor-supervise
 GOOS    ?= $(shell $(GO) env GOOS)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w -X ductor/internal/common/buildinfo.version=$(VERSION)
@@ -18,7 +18,7 @@ RACE := $(shell command -v $(or $(CC),cc) >/dev/null 2>&1 && $(GO) env CGO_ENABL
 build: ## build the programs into bin/ (GOOS=windows for another system)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ $(TOOLS:%=./cmd/%)
 ifeq ($(GOOS),windows)
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) -H=windowsgui' -o $(BIN)/ductor-supervisew.exe ./cmd/ductor-supervise
+	for tool in ductor-service ductor-supervise; do CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) -H=windowsgui' -o $(BIN)/$${tool}w.exe ./cmd/$$tool || exit; done
 endif
 
 run: ## supervise the example bot until Ctrl-C

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,6 +31,7 @@ import (
 //	.\" test: cron         the block is a line of a crontab: leave out its first five words
 //	.\" test: file NAME    do not run the block: it is the content of an executable file
 //	.\" test: json PAGE    do not run the block: it is JSON
+//	.\" test: machine      do not run the block here: test/systemd does, on a machine of its own
 //	.\" test: unit         do not run the block: it is a systemd unit for ductor-supervise
 //
 // All examples of a page share one folder, which is HOME and where they run, so
@@ -107,6 +109,9 @@ func runExamples(t *testing.T, examples []example) {
 }
 
 func (e example) check(t *testing.T, box *sandbox) {
+	if slices.ContainsFunc(e.directives, func(d directive) bool { return d.verb == "machine" }) {
+		t.Skip("run by TestService")
+	}
 	script, want, checked := e.text, -1, false
 	var outs, thens []string
 	for _, d := range e.directives {

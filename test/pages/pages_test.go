@@ -227,10 +227,26 @@ func TestEnvironment(t *testing.T) {
 		used := variables(t, tool)
 		all = append(all, used...)
 		// PATH is read by the libraries that look for programs.
-		same(t, tool, "the sources", append(used, "PATH"), "ENVIRONMENT", documentedVariables(t, readPage(t, tool+".1")))
+		used = append(used, "PATH")
+		if tool == "ductor-service" {
+			used = append(used, listed(t, "cmd/ductor-service/internal/path/path.go", "Variables")...)
+		}
+		same(t, tool, "the sources", used, "ENVIRONMENT", documentedVariables(t, readPage(t, tool+".1")))
 	}
 	all = slices.DeleteFunc(all, func(s string) bool { return !strings.HasPrefix(s, "DUCTOR_") })
 	same(t, "ductor.7", "the sources", all, "ENVIRONMENT", documentedVariables(t, readPage(t, "ductor.7")))
+}
+
+// listed returns the strings of a variable.
+func listed(t *testing.T, path, variable string) (words []string) {
+	t.Helper()
+	ast.Inspect(parse(t, path), func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok && v.Names[0].Name == variable {
+			words = text(v)
+		}
+		return true
+	})
+	return words
 }
 
 var codeItem = `^\.It ([0-9]+ Pq Dv [A-Z]+)$`
@@ -250,6 +266,9 @@ func TestExitCodes(t *testing.T) {
 			t.Errorf("%s.1 lists %q", tool, codes)
 		}
 		at := -1
+		if tool == "ductor-service" { // status has two that LSB gave it
+			codes = slices.DeleteFunc(codes, func(c string) bool { return c == "3" || c == "4" })
+		}
 		for _, c := range codes {
 			i := slices.Index(table, c)
 			if i <= at {
@@ -272,8 +291,9 @@ func TestFilesOfTheHome(t *testing.T) {
 			}
 		}
 	}
-	known = append(known, "run/NAME/bot.pid.lock", "run/NAME/bot.pid.json", "run/NAME/hold.lock")       // the siblings of every PID file
-	known = slices.DeleteFunc(known, func(s string) bool { return s == "run" || s == "run/NAME/hold" }) // which is a lock alone
+	known = append(known, "run/NAME/bot.pid.lock", "run/NAME/bot.pid.json", "run/NAME/hold.lock", "run/NAME/service.lock") // the siblings of every PID file
+	alone := []string{"run", "run/NAME/hold", "run/NAME/service"} // those that are locks alone
+	known = slices.DeleteFunc(known, func(s string) bool { return slices.Contains(alone, s) })
 	var described []string
 	for _, title := range readPage(t, "ductor-files.5").section(t, "DESCRIPTION").titles() {
 		if !strings.Contains(title, " ") && title != "Identity" {
@@ -301,25 +321,112 @@ func TestWords(t *testing.T) {
 	same(t, "event type", event, constants(t, event, "Type"), "ductor-files.5", eventTypes(files.subsection(t, "run/NAME/events.jsonl")))
 }
 
+// TestServiceWords: those of ductor-service, and the keys of its JSON.
+func TestServiceWords(t *testing.T) {
+	const source, ql = "cmd/ductor-service/internal/backend/backend.go", `^\.Ql ([a-z-]+)`
+	p := readPage(t, "ductor-service.1")
+	status, install, doctor := p.subsection(t, "status"), p.subsection(t, "install"), p.subsection(t, "doctor")
+	same(t, "state", source, constants(t, source, "State"), "the page", status.item(t, ".It Va state").find(ql))
+	same(t, "action", source, constants(t, source, "Action"), "the page", install.item(t, ".It Va action").find(ql))
+
+	var codes []string
+	for _, path := range sources(t, "ductor-service") {
+		codes = append(codes, problemCodes(t, path)...)
+	}
+	same(t, "problem", "the sources", codes, "the page", p.subsection(t, "Problems").find(`^\.It Ql ([a-z-]+)`))
+
+	backend := jsonKeys(t, source, "Status")
+	for _, inner := range []struct{ key, typeName string }{{"last_exit", "Exit"}, {"problems", "Problem"}} {
+		for _, k := range jsonKeys(t, source, inner.typeName) {
+			backend = append(backend, inner.key+"."+k)
+		}
+	}
+	keys := append(append(jsonKeys(t, "cmd/ductor-service/status.go", "statusView"), backend...), "schema")
+	same(t, "status --json", "the sources", keys, "the page", fields(status))
+	bot := strings.Split(status.item(t, ".It Va bot").find(`^\.Va (.*) \.$`)[0], " , ")
+	same(t, "status --json, bot", "the sources", jsonKeys(t, "cmd/ductor-service/botstatus.go", "botView"), "the page", bot)
+
+	var told []string
+	for _, f := range fields(install) {
+		told = append(told, strings.Split(f, " , ")...)
+	}
+	same(t, "install --json", "the sources", append(jsonKeys(t, "cmd/ductor-service/install.go", "installView"), "schema"), "the page", told)
+
+	keys = append(jsonKeys(t, "cmd/ductor-service/doctor.go", "doctorView"), "schema")
+	for _, k := range jsonKeys(t, "cmd/ductor-service/doctor.go", "check") {
+		keys = append(keys, "checks."+k)
+	}
+	same(t, "doctor --json", "the sources", keys, "the page", fields(doctor))
+}
+
+// problemCodes are the first words of the values of type Problem in a file.
+func problemCodes(t *testing.T, path string) (codes []string) {
+	t.Helper()
+	add := func(lit *ast.CompositeLit) {
+		if len(lit.Elts) == 0 {
+			return
+		}
+		first := lit.Elts[0]
+		if kv, ok := first.(*ast.KeyValueExpr); ok {
+			first = kv.Value
+		}
+		codes = append(codes, text(first)...)
+	}
+	ast.Inspect(parse(t, path), func(n ast.Node) bool {
+		lit, ok := n.(*ast.CompositeLit)
+		if !ok {
+			return true
+		}
+		if list, ok := lit.Type.(*ast.ArrayType); ok && name(list.Elt) == "Problem" {
+			for _, e := range lit.Elts {
+				if inner, ok := e.(*ast.CompositeLit); ok && inner.Type == nil {
+					add(inner)
+				}
+			}
+		}
+		if lit.Type != nil && name(lit.Type) == "Problem" {
+			add(lit)
+		}
+		return true
+	})
+	return codes
+}
+
+// jsonKeys are the keys that a struct of a file has as JSON.
+func jsonKeys(t *testing.T, path, typeName string) (keys []string) {
+	t.Helper()
+	tag := regexp.MustCompile(`json:"([a-z_]+)`)
+	ast.Inspect(parse(t, path), func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok || spec.Name.Name != typeName {
+			return true
+		}
+		for _, field := range spec.Type.(*ast.StructType).Fields.List {
+			if field.Tag == nil {
+				continue
+			}
+			if m := tag.FindStringSubmatch(field.Tag.Value); m != nil {
+				keys = append(keys, m[1])
+			}
+		}
+		return false
+	})
+	return keys
+}
+
 func eventTypes(p page) []string { return p.find(`^\.It Cm (.*)`) }
 
 // TestIgnoredNames: the names that --watch ignores by default.
 func TestIgnoredNames(t *testing.T) {
 	const source = "cmd/ductor-supervise/internal/watch/sieve.go"
-	var ignored []string
-	ast.Inspect(parse(t, source), func(n ast.Node) bool {
-		if v, ok := n.(*ast.ValueSpec); ok && v.Names[0].Name == "defaultIgnore" {
-			ignored = text(v)
-		}
-		return true
-	})
+	ignored := listed(t, source, "defaultIgnore")
 	lines := readPage(t, "ductor-supervise.1").subsection(t, "Watching").lines
 	start, end := slices.Index(lines, ".Bd -literal -offset indent"), slices.Index(lines, ".Ed")
 	if start < 0 || end < start {
 		t.Fatal("the page has no list of names")
 	}
-	listed := strings.Fields(strings.ReplaceAll(strings.Join(lines[start+1:end], " "), `\&`, ""))
-	same(t, "ignored names", source, ignored, "ductor-supervise.1", listed)
+	inPage := strings.Fields(strings.ReplaceAll(strings.Join(lines[start+1:end], " "), `\&`, ""))
+	same(t, "ignored names", source, ignored, "ductor-supervise.1", inPage)
 }
 
 // TestReferences: links in the texts lead somewhere, and every test that a

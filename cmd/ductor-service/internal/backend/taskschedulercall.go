@@ -32,9 +32,9 @@ try {
   $s = New-Object -ComObject Schedule.Service
   $s.Connect()
   $a.com = $true
-  $f = $s.GetFolder('\'); $n = $env:DUCTOR_TASK_NAME
-  switch ($env:DUCTOR_TASK_DO) {
-    'register' { [void]$f.RegisterTask($n, [IO.File]::ReadAllText($env:DUCTOR_TASK_FILE), 6, $null, $null, 3) }
+  $f = $s.GetFolder('\'); $n = $env:TASK_NAME
+  switch ($env:TASK_DO) {
+    'register' { [void]$f.RegisterTask($n, [IO.File]::ReadAllText($env:TASK_FILE), 6, $null, $null, 3) }
     'run' { [void]$f.GetTask($n).Run($null) }
     'stop' { $f.GetTask($n).Stop(0) }
     'delete' { $f.DeleteTask($n, 0) }
@@ -184,7 +184,7 @@ func (s *scheduler) ask(ctx context.Context, action, name, file string) (a answe
 	if s.blunt {
 		return a, nil
 	}
-	p := program{env: []string{"DUCTOR_TASK_DO=" + action, "DUCTOR_TASK_NAME=" + name, "DUCTOR_TASK_FILE=" + file}}
+	p := program{env: []string{"TASK_DO=" + action, "TASK_NAME=" + name, "TASK_FILE=" + file}}
 	o, err := p.ask(ctx, "powershell.exe", "-NoLogo", "-NoProfile", "-NonInteractive", "-EncodedCommand", encodedScript())
 	if exitcode.Of(err) == exitcode.Timeout {
 		return a, err
