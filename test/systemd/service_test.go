@@ -381,12 +381,13 @@ func testUndo(u user) {
 	u.run(`mkdir -p /opt/fail && cat >/opt/fail/systemctl <<'END'
 #!/bin/sh
 n=$(($(cat /tmp/fail/n 2>/dev/null) + 1)); echo $n >/tmp/fail/n
-case "$(cat /tmp/fail/how) $*" in "start --user start "*) echo broken >&2; exit 1;; "start "*) exec /usr/bin/systemctl "$@";; esac
+case "$(cat /tmp/fail/how) $*" in "start --user start "* | "start --user restart ductor.service") echo broken >&2; exit 1;; "start "*) exec /usr/bin/systemctl "$@";; esac
 [ "$n" != "$(cat /tmp/fail/at)" ] || case $(cat /tmp/fail/how) in kill) kill -9 $PPID;; *) echo broken >&2; exit 1;; esac
 exec /usr/bin/systemctl "$@"
 END
 chmod +x /opt/fail/systemctl; cp /bin/true /usr/local/bin/ductor-update; mkdir -p /tmp/fail; chown bot /tmp/fail`)
-	state := `find .config/systemd -printf '%p %l %m ' -type f -exec md5sum {} \; | sort; ls /var/lib/systemd/linger; systemctl --user is-enabled ductor ductor-update.timer; systemctl --user is-active ductor-update.timer; systemctl --user show -p MainPID ductor`
+	state := `find .config/systemd -printf '%p %l %m ' -type f -exec md5sum {} \; | sort; ls /var/lib/systemd/linger; systemctl --user is-enabled ductor ductor-update.timer 2>/dev/null; systemctl --user is-active ductor-update.timer; systemctl --user show -p MainPID ductor 2>/dev/null`
+	u.does(0, "ductor-service stop") // or each look whether it stays up would be a call that can fail
 	before := u.does(0, state)
 	failed := 0
 	for k := 1; ; k++ {
@@ -410,7 +411,13 @@ chmod +x /opt/fail/systemctl; cp /bin/true /usr/local/bin/ductor-update; mkdir -
 	if failed < 4 {
 		u.t.Errorf("only %d calls of systemctl could fail", failed)
 	}
-	u.does(0, "rm -r .config/systemd/user/ductor.service.d; ductor-service uninstall")
+	u.does(0, "ductor-service start; echo start >/tmp/fail/how")
+	was := u.awaits("running", botUp)
+	u.does(71, "PATH=/opt/fail:$PATH ductor-service install --env K=x -- "+bot, "broken")
+	if is := u.awaits("running", botUp); is.PID != was.PID || u.file(unitFile) == "" || strings.Contains(u.file(unitFile), "K=x") {
+		u.t.Errorf("it could not be restarted: %+v, then %+v", was, is)
+	}
+	u.does(0, "rm -r .config/systemd/user/ductor.service.d; echo fail >/tmp/fail/how; ductor-service uninstall")
 	empty := u.does(0, state+"; :")
 	same := func(what string) {
 		u.t.Helper()

@@ -310,7 +310,7 @@ func (s *Systemd) begin(ctx context.Context, p Plan, before Status, a Action) er
 		return err
 	}
 	after, err := s.Status(ctx)
-	if err == nil && after.State == Stopped {
+	if err == nil && (after.State == Stopped || after.PID != 0 && after.PID == before.PID) {
 		err = exitcode.Errorf(exitcode.OSErr, "systemctl --user %s %s: %s", verb, s.unit(), o.words())
 	}
 	return err
