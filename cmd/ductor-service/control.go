@@ -43,7 +43,7 @@ func (c *uninstallCmd) Run(std *cli.IO) error {
 	}
 	ctx, stop := interruptible()
 	defer stop()
-	if !exists(string(b.home)) { // nothing to lock, and nothing to make for it
+	if !exists(string(b.home.Run(b.name))) { // nothing to lock, and nothing to make for it
 		return c.remove(ctx, std, b)
 	}
 	unlock, err := b.lock(ctx)

@@ -25,7 +25,7 @@ type installView struct {
 	Name       string            `json:"name"`
 	Manager    string            `json:"manager"`
 	Definition string            `json:"definition"`
-	Backup     string            `json:"backup,omitempty"`
+	Backups    []string          `json:"backups,omitempty"`
 	Path       []string          `json:"path"`
 	State      backend.State     `json:"state"`
 	PID        int               `json:"pid,omitempty"`
@@ -35,43 +35,74 @@ type installView struct {
 
 // Run validates, stores, starts and looks whether it stays up.
 func (c *installCmd) Run(std *cli.IO) error {
+	began := time.Now()
 	b, err := find(std, c.Name)
 	if err != nil {
+		return err
+	}
+	ctx, stop := interruptible()
+	defer stop()
+	if err := b.mayInstall(ctx, std); err != nil {
 		return err
 	}
 	s, err := maker{std: std, owner: b.owner, flags: c.serviceFlags}.service()
 	if err != nil {
 		return err
 	}
-	ctx, stop := interruptible()
-	defer stop()
 	unlock, err := b.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if err := rehearse(ctx, s); err != nil {
+	before, err := b.manager.Status(ctx)
+	if err != nil {
+		return err
+	}
+	starts := !c.NoStart || before.Runs()
+	if err := rehearse(ctx, s, starts && !before.Runs()); err != nil {
 		return err
 	}
 	for _, w := range relativeWords(s) {
 		cli.Warn(std, "%q is looked for in %q, where the service starts", w, s.Dir)
 		cli.Hint(std, "give its absolute path, or ductor-supervise --chdir DIR")
 	}
-	before, err := b.manager.Status(ctx)
-	if err != nil {
-		return err
-	}
 	earlier, _ := b.readBot()
 	done, err := b.manager.Install(ctx, backend.Plan{Service: s, Start: !c.NoStart, Linger: !c.NoLinger, Force: c.Force})
 	if err != nil {
 		return err
 	}
-	return c.report(ctx, std, b, s, done, !c.NoStart || before.Runs(), earlier)
+	return c.report(ctx, std, b, s, done, outcome{began, starts, earlier})
+}
+
+// mayInstall refuses what would leave somebody else's home with files of ours.
+func (b bot) mayInstall(ctx context.Context, std *cli.IO) error {
+	if _, err := b.manager.Status(ctx); exitcode.Of(err) == exitcode.Unavailable {
+		return err
+	}
+	if !ownFolder(b.folder) {
+		return exitcode.Errorf(exitcode.NoPerm, "the home folder %q belongs to somebody else", b.folder).WithHint("run it as its owner, in a login of theirs")
+	}
+	if user := std.Getenv("SUDO_USER"); user != "" && b.uid == "0" {
+		cli.Warn(std, "this installs a service of root, and not of %s", user)
+		cli.Hint(std, "run it without sudo")
+	}
+	return nil
+}
+
+// outcome is what report needs to know of the time before.
+type outcome struct {
+	began   time.Time
+	starts  bool    // the service was started, or started again
+	earlier botView // what an earlier supervisor had said
 }
 
 // report says what was done, and how the service is by now.
-func (c *installCmd) report(ctx context.Context, std *cli.IO, b bot, s definition.Service, done backend.Installed, started bool, earlier botView) error {
-	st, why, err := b.afterInstall(ctx, earlier, started)
+func (c *installCmd) report(ctx context.Context, std *cli.IO, b bot, s definition.Service, done backend.Installed, o outcome) error {
+	st, why, err := b.afterInstall(ctx, o.earlier, o.starts)
+	if ctx.Err() != nil {
+		cli.Warn(std, "%q is installed; whether it stays up was not waited for", s.Name)
+		return exitcode.Status(exitcode.SignalBase + 2)
+	}
 	if err != nil {
 		return err
 	}
@@ -79,7 +110,7 @@ func (c *installCmd) report(ctx context.Context, std *cli.IO, b bot, s definitio
 	for _, p := range done.Problems { // linger-off, with the reason
 		problems = withProblem(problems, p)
 	}
-	v := installView{done.Action, s.Name, st.Manager, done.Definition, done.Backup, strings.Split(s.Path, pathSeparator), st.State, st.PID, st.Starts, problems}
+	v := installView{done.Action, s.Name, st.Manager, done.Definition, done.Backups, strings.Split(s.Path, pathSeparator), st.State, st.PID, st.Starts, problems}
 	if err := v.print(std, c.JSON); err != nil {
 		return err
 	}
@@ -88,7 +119,7 @@ func (c *installCmd) report(ctx context.Context, std *cli.IO, b bot, s definitio
 	}
 	e := exitcode.Errorf(exitcode.Config, "%q is installed, but does not stay up: %s", s.Name, why)
 	if !c.JSON {
-		fmt.Fprint(std.Err, indent(b.lastLines(ctx)))
+		fmt.Fprint(std.Err, indent(b.lastLines(ctx, o.began)))
 	}
 	return e.WithHint("ductor-service logs --name %s", s.Name)
 }
@@ -111,8 +142,8 @@ func (v installView) print(std *cli.IO, json bool) error {
 		return printJSON(std, v)
 	}
 	text := fmt.Sprintf("%s %s\n%s\n", v.Action, v.Definition, v.now())
-	if v.Backup != "" {
-		text += "the old one is " + v.Backup + "\n"
+	for _, b := range v.Backups {
+		text += "what was there is " + b + "\n"
 	}
 	_, err := io.WriteString(std.Out, text)
 	tellProblems(std, v.Problems)
@@ -204,9 +235,9 @@ func interruptible() (context.Context, context.CancelFunc) {
 }
 
 // lastLines are those that may say why it does not run.
-func (b bot) lastLines(ctx context.Context) string {
+func (b bot) lastLines(ctx context.Context, since time.Time) string {
 	var out bytes.Buffer
-	if err := b.manager.Logs(ctx, &out, io.Discard, backend.Lines{Last: 10}); err != nil {
+	if err := b.manager.Logs(ctx, &out, io.Discard, backend.Lines{Last: 10, Since: since.Truncate(time.Second)}); err != nil {
 		return ""
 	}
 	return out.String()

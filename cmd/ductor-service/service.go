@@ -196,11 +196,19 @@ func isSupervisor(program string) bool {
 	return base == "ductor-supervise" || base == "ductor-supervisew"
 }
 
-// ownWords are the words that ductor-supervise itself reads: up to the
-// command, which "--" or the first word that is no flag begins.
+// switches are the flags of ductor-supervise that take no value.
+var switches = []string{"--kill-existing", "--no-lock", "--stdin", "--notify", "--no-gitignore", "--log-time", "--dry-run", "--help", "--version"}
+
+// ownWords are the words that ductor-supervise itself reads: up to its command,
+// which "--" or the first word begins that is neither a flag nor a flag's value.
 func ownWords(words []string) []string {
-	if i := slices.Index(words, "--"); i >= 0 {
-		return words[:i]
+	for i := at(words); i < len(words); i++ {
+		switch w := words[i]; {
+		case w == "--" || !strings.HasPrefix(w, "-"):
+			return words[:i]
+		case !strings.Contains(w, "=") && !slices.Contains(switches, w):
+			i++
+		}
 	}
 	return words
 }
@@ -272,7 +280,7 @@ func checkEnv(env []string, ours ...string) error {
 
 // rehearse asks the supervisor whether it could start, where and how the
 // service manager would start it.
-func rehearse(ctx context.Context, s definition.Service) error {
+func rehearse(ctx context.Context, s definition.Service, starts bool) error {
 	if !s.Notify {
 		return nil
 	}
@@ -290,7 +298,9 @@ func rehearse(ctx context.Context, s definition.Service) error {
 		return nil
 	case !errors.As(err, &exit):
 		return exitcode.Errorf(exitcode.CannotExec, "%w", err)
-	case exit.ExitCode() == exitcode.TempFail: // it runs already, perhaps as this service
+	case exit.ExitCode() == exitcode.TempFail && starts:
+		return exitcode.Errorf(exitcode.TempFail, "%q is supervised already, but not by this service", s.Name).WithHint("ductor-supervise stop --name %s --wait", s.Name)
+	case exit.ExitCode() == exitcode.TempFail: // by this service
 		return nil
 	}
 	return exitcode.Errorf(exit.ExitCode(), "the command could not be started in %q: %s", s.Dir, complaint(out.String(), errs.String()))

@@ -20,6 +20,17 @@ func defaultCommand() []string { return []string{"ductor-supervise"} }
 
 func openStreams() {}
 
+// ownFolder reports whether a folder is ours: under sudo and su HOME can be
+// somebody else's.
+func ownFolder(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return true // there is a clearer error to come
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || int(st.Uid) == os.Geteuid()
+}
+
 func withoutConsole(program string) string { return program }
 func withConsole(program string) string    { return program }
 
@@ -36,7 +47,7 @@ func managerOf(std *cli.IO, o owner, name home.Name) (backend.Manager, error) {
 		UserHome: o.folder, ConfigHome: std.Getenv("XDG_CONFIG_HOME")}), nil
 }
 
-// becomes replaces this process by the command; it returns only when that
+// become replaces this process by the command; it returns only when that
 // failed.
 func become(program string, words []string) error {
 	err := syscall.Exec(program, words, os.Environ())

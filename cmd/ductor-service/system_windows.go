@@ -59,6 +59,9 @@ func withConsole(program string) string {
 	return program
 }
 
+// ownFolder: an administrator's programs keep the profile there.
+func ownFolder(string) bool { return true }
+
 // managerOf is the service manager of this system.
 func managerOf(_ *cli.IO, o owner, name home.Name) (backend.Manager, error) {
 	return backend.NewTaskScheduler(backend.TaskOptions{Name: string(name), Home: string(o.home)}), nil

@@ -63,7 +63,7 @@ const (
 type Installed struct {
 	Action     Action
 	Definition string    // where it is: a file, or the path of a task
-	Backup     string    // where the definition went that was replaced by force
+	Backups    []string  // where definitions went that were replaced by force
 	Problems   []Problem // what is not as it should be, though it is installed
 }
 
@@ -114,6 +114,8 @@ type Status struct {
 	Timer      bool       `json:"timer,omitempty"` // the one for updates is installed
 	Stale      bool       `json:"stale"`           // this version would write it otherwise
 	Problems   []Problem  `json:"problems"`
+
+	started *time.Time // the process PID
 
 	// Stored is what the definition says of itself, nil if it is not ours.
 	Stored *definition.Stored `json:"-"`

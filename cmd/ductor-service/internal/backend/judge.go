@@ -3,6 +3,7 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"ductor/cmd/ductor-service/internal/definition"
 	"ductor/internal/common/exitcode"
@@ -16,7 +17,7 @@ type verdict struct {
 	action Action
 	write  []definition.File // those that differ
 	remove []string          // those that the plan does not have
-	backup bool              // the main one is replaced by force
+	backup []string          // those of both whose content would be lost
 }
 
 // judge compares what is stored with a plan. Nothing that is not ours, or that
@@ -30,7 +31,7 @@ func judge(p definition.Platform, have stored, plan Plan) (verdict, error) {
 	case err != nil && !replaceable(err, plan.Force):
 		return v, refusal(err, s.Main(p))
 	case err != nil:
-		v.action, v.backup = Updated, true
+		v.action = Updated
 	case old != nil:
 		v.action = Updated
 		if s.Same(old.Service) {
@@ -47,8 +48,11 @@ func judge(p definition.Platform, have stored, plan Plan) (verdict, error) {
 	names := map[string]bool{}
 	for _, f := range files {
 		names[f.Name] = true
-		if _, err := ours(p, have, f.Name, s); err != nil && !replaceable(err, plan.Force) {
+		switch _, err := ours(p, have, f.Name, s); {
+		case err != nil && !replaceable(err, plan.Force):
 			return v, refusal(err, f.Name)
+		case err != nil:
+			v.backup = append(v.backup, f.Name)
 		}
 		if data, there := have[f.Name]; !there || !definition.Equal(p, data, f.Data) {
 			v.write = append(v.write, f)
@@ -56,8 +60,13 @@ func judge(p definition.Platform, have stored, plan Plan) (verdict, error) {
 	}
 	for _, name := range s.Names(p) {
 		// A file beside ours that somebody else wrote is none of our business.
-		if old, err := ours(p, have, name, s); !names[name] && err == nil && old != nil {
-			v.remove = append(v.remove, name)
+		old, err := ours(p, have, name, s)
+		if names[name] || old == nil || err != nil && !errors.Is(err, errEdited) {
+			continue
+		}
+		v.remove = append(v.remove, name)
+		if err != nil {
+			v.backup = append(v.backup, name)
 		}
 	}
 	if v.action == Updated && len(v.write)+len(v.remove) == 0 {
@@ -81,7 +90,7 @@ func ours(p definition.Platform, have stored, name string, want definition.Servi
 	switch {
 	case err != nil:
 		return nil, err
-	case s.Home != want.Home:
+	case !sameFolder(s.Home, want.Home):
 		return &s, fmt.Errorf("%w home, %q", errTaken, s.Home)
 	case s.Name != want.Name:
 		return &s, fmt.Errorf("%w name, %q", errTaken, s.Name)
@@ -89,6 +98,13 @@ func ours(p definition.Platform, have stored, name string, want definition.Servi
 		return &s, errEdited
 	}
 	return &s, nil
+}
+
+// sameFolder also sees through links.
+func sameFolder(a, b string) bool {
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return a == b || err1 == nil && err2 == nil && os.SameFile(x, y)
 }
 
 func replaceable(err error, force bool) bool { return force && !errors.Is(err, errTaken) }

@@ -56,12 +56,8 @@ func (l *Launchd) Platform() definition.Platform { return definition.LaunchdAgen
 func (l *Launchd) path(name string) string { return filepath.Join(l.folder, name) }
 func (l *Launchd) main() string            { return l.service.Main(l.Platform()) }
 
-// backup is where a definition goes that was replaced. launchd reads only what
-// is called .plist.
-func backup(name string) string { return name + ".bak" }
-
-// agents is what there is before something is done: the files, with the copies
-// of older ones, and what launchd has. The service's own job is the first.
+// agents is what there is before something is done: the files, and what launchd
+// has. The service's own job is the first.
 type agents struct {
 	*Launchd
 	domains []string
@@ -87,7 +83,7 @@ func (l *Launchd) agents(ctx context.Context) (agents, error) {
 	for _, name := range l.service.Names(l.Platform()) {
 		j, err := l.look(ctx, a.domains, strings.TrimSuffix(name, ".plist"))
 		if err == nil {
-			err = errors.Join(a.read(name), a.read(backup(name)))
+			err = a.read(name)
 		}
 		if err != nil {
 			return a, err
@@ -276,10 +272,11 @@ func errInside() error {
 func (l *Launchd) remove(ctx context.Context, a agents, j job, done *Removed) error {
 	name := j.label + ".plist"
 	if old, _ := a.mine(name); old != nil && old.Edited {
-		if err := atomicfile.Write(a.path(backup(name)), a.files[name].data, a.files[name].mode); err != nil {
+		kept, err := keepCopy(a.path(name), a.files[name].data) // launchd reads only what is called .plist
+		if err != nil {
 			return exitcode.File(exitcode.CantCreat, err)
 		}
-		done.Kept = append(done.Kept, Kept{a.path(backup(name)), "it was edited by hand"})
+		done.Kept = append(done.Kept, Kept{kept, "it was edited by hand"})
 	}
 	if err := l.must(ctx, "enable", j.target()); err != nil {
 		return err

@@ -473,7 +473,7 @@ func TestLaunchdForeign(t *testing.T) {
 	}
 	p := m.plan()
 	p.Force = true
-	if done := m.install(p); done.Action != Updated || read(t, done.Backup) != foreign || strings.HasSuffix(done.Backup, ".plist") {
+	if done := m.install(p); done.Action != Updated || len(done.Backups) != 1 || read(t, done.Backups[0]) != foreign || strings.HasSuffix(done.Backups[0], ".plist") {
 		t.Errorf("%+v", done)
 	}
 	if got := m.problems(); got != "" {

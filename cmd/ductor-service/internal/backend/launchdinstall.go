@@ -32,11 +32,7 @@ func (l *Launchd) Install(ctx context.Context, p Plan) (Installed, error) {
 	if err := c.do(ctx, p.Service); err != nil {
 		return Installed{}, c.undo(ctx, err)
 	}
-	done := Installed{Action: v.action, Definition: l.path(l.main())}
-	if v.backup {
-		done.Backup = backup(done.Definition)
-	}
-	return done, nil
+	return Installed{Action: v.action, Definition: l.path(l.main()), Backups: c.copies}, nil
 }
 
 // change is what an installation does, and can undo.
@@ -48,6 +44,7 @@ type change struct {
 	load     []job // once more, if they are loaded
 	enable   []job
 	touched  []job // which are not as they were, or may not be
+	copies   []string
 }
 
 // plan sorts the jobs. If nothing is to be done for any, nothing is touched.
@@ -117,11 +114,12 @@ func (c *change) place(s definition.Service) error {
 	if err := os.MkdirAll(c.folder, 0o755); err != nil {
 		return err
 	}
-	if c.backup {
-		old := c.files[c.main()]
-		if err := atomicfile.Write(c.path(backup(c.main())), old.data, old.mode); err != nil {
+	for _, name := range c.backup {
+		kept, err := keepCopy(c.path(name), c.files[name].data)
+		if err != nil {
 			return err
 		}
+		c.copies = append(c.copies, kept)
 	}
 	for _, f := range c.write {
 		if err := atomicfile.Write(c.path(f.Name), f.Data, mode(f.Data)); err != nil {
@@ -164,9 +162,7 @@ func (c *change) putBack() error {
 	for _, f := range c.write {
 		names = append(names, f.Name)
 	}
-	if c.backup {
-		names = append(names, backup(c.main()))
-	}
+	removeCopies(c.copies)
 	var errs []error
 	for _, name := range names {
 		if f, there := c.files[name]; there {

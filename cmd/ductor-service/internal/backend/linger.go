@@ -30,7 +30,11 @@ func (s *Systemd) linger(ctx context.Context, wanted bool) (turnedOn bool, probl
 		}
 	}
 	for deadline := time.Now().Add(managerWait); !s.answers() && s.lingers() && time.Now().Before(deadline); {
-		time.Sleep(50 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			deadline = time.Time{}
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 	if s.answers() {
 		return turnedOn, problems, nil
@@ -47,7 +51,7 @@ func (s *Systemd) linger(ctx context.Context, wanted bool) (turnedOn bool, probl
 }
 
 func (s *Systemd) lingerOff(why string) Problem {
-	p := Problem{Code: "linger-off", Message: "the bot is stopped when you log out, and starts when you log in", Fix: "loginctl enable-linger " + s.user}
+	p := Problem{Code: "linger-off", Message: "the bot is stopped when you log out, and starts when you log in", Fix: "loginctl enable-linger " + shellQuote(s.user)}
 	if why != "" {
 		p.Message += ": linger was refused: " + oneLine(why)
 		p.Fix = "sudo " + p.Fix

@@ -25,6 +25,7 @@ type Systemd struct {
 	run        string // the manager's own folder, XDG_RUNTIME_DIR
 	root       string // "" but in tests of what a system lacks
 	program    program
+	modes      map[string]os.FileMode // of the units that were read
 }
 
 // SystemdOptions says whose manager it is.
@@ -76,7 +77,8 @@ func (s *Systemd) answers() bool {
 }
 
 func (s *Systemd) lingers() bool {
-	_, err := os.Stat(filepath.Join(s.root, "/var/lib/systemd/linger", s.user))
+	// logind escapes what a user of a domain has in the name.
+	_, err := os.Stat(filepath.Join(s.root, "/var/lib/systemd/linger", strings.ReplaceAll(s.user, `\`, `\\`)))
 	return err == nil
 }
 
@@ -88,17 +90,45 @@ func (s *Systemd) systemctl(ctx context.Context, args ...string) error {
 // stored reads the units of the service.
 func (s *Systemd) stored() (stored, error) {
 	have := stored{}
+	s.modes = map[string]os.FileMode{}
 	for _, name := range (definition.Service{Name: s.name}).Names(s.Platform()) {
 		data, err := atomicfile.Read(s.path(name), maxDefinition)
-		if errors.Is(err, fs.ErrNotExist) {
+		info, serr := os.Stat(s.path(name))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			continue
-		}
-		if err != nil {
-			return nil, err
+		case masked(s.path(name)):
+			data = nil
+		case err != nil || serr != nil:
+			return nil, exitcode.File(exitcode.Config, errors.Join(err, serr)).WithHint("look what it is: ls -l %s", shellQuote(s.path(name)))
+		default:
+			s.modes[name] = info.Mode().Perm()
 		}
 		have[name] = data
 	}
 	return have, nil
+}
+
+// masked is a unit that somebody forbade.
+func masked(path string) bool {
+	to, err := os.Readlink(path)
+	return err == nil && to == os.DevNull
+}
+
+// plain refuses links: what they lead to is somebody's own way to keep units,
+// and a rename would replace the link.
+func (s *Systemd) plain() error {
+	for _, name := range (definition.Service{Name: s.name}).Names(s.Platform()) {
+		to, err := os.Readlink(s.path(name))
+		switch {
+		case err != nil:
+		case to == os.DevNull:
+			return exitcode.Errorf(exitcode.Config, "%q is masked", name).WithHint("systemctl --user unmask %s", name)
+		default:
+			return exitcode.Errorf(exitcode.Config, "%q is a link to %q", s.path(name), to).WithHint("remove it: rm %s", shellQuote(s.path(name)))
+		}
+	}
+	return nil
 }
 
 // maxDefinition is far more than any definition has, in bytes.
@@ -110,7 +140,7 @@ func (s *Systemd) Install(ctx context.Context, p Plan) (Installed, error) {
 		return Installed{}, err
 	}
 	have, err := s.stored()
-	if err != nil {
+	if err = errors.Join(err, s.plain()); err != nil {
 		return Installed{}, err
 	}
 	if _, err := judge(s.Platform(), have, p); err != nil {
@@ -140,19 +170,40 @@ func (s *Systemd) place(ctx context.Context, p Plan, have stored) (Installed, er
 	if err != nil {
 		return done, err
 	}
+	again := before.Runs() && (v.action != Unchanged || s.outdated(before))
+	if again && s.inside() {
+		return done, exitcode.Errorf(exitcode.NoPerm, "this runs inside the service that it would restart").
+			WithHint("systemd-run --user %s", reinstall(p.Service))
+	}
 	if err := s.verify(ctx, v.write); err != nil {
 		return done, err
 	}
-	if v.action != Unchanged || !before.Enabled { // who was killed here may have enabled nothing
-		err = s.change(ctx, v, have, &done)
+	if v.action != Unchanged || !s.known(ctx, p, before) {
+		err = s.change(ctx, v, p, have, &done)
 	}
 	if err == nil {
-		err = s.begin(ctx, p, before, v.action)
+		err = s.begin(ctx, p, before, again)
 	}
 	if err != nil {
-		s.restore(v, have, before)
+		s.restore(v, have, before, done.Backups)
 	}
 	return done, err
+}
+
+// known reports whether the manager has all of it. Who was killed in the middle
+// of an installation may have told it nothing.
+func (s *Systemd) known(ctx context.Context, p Plan, before Status) bool {
+	if !before.Enabled || slices.ContainsFunc(before.Problems, func(p Problem) bool { return p.Code == "reload-needed" }) {
+		return false
+	}
+	return p.Service.Updater == "" || s.systemctl(ctx, "is-enabled", s.timer()) == nil && s.systemctl(ctx, "is-active", s.timer()) == nil
+}
+
+// outdated reports whether it runs since before its unit was written, in
+// seconds, which is as well as systemd tells.
+func (s *Systemd) outdated(before Status) bool {
+	info, err := os.Stat(s.path(s.unit()))
+	return err == nil && before.started != nil && info.ModTime().Unix() > before.started.Unix()
 }
 
 // verify lets systemd read the units before they are anywhere. It is silent
@@ -185,15 +236,16 @@ func (s *Systemd) verify(ctx context.Context, files []definition.File) error {
 }
 
 // change makes the units what the verdict says.
-func (s *Systemd) change(ctx context.Context, v verdict, have stored, done *Installed) error {
+func (s *Systemd) change(ctx context.Context, v verdict, p Plan, have stored, done *Installed) error {
 	if err := os.MkdirAll(s.folder, 0o755); err != nil {
 		return exitcode.File(exitcode.CantCreat, err)
 	}
-	if v.backup {
-		done.Backup = s.path(s.unit()) + ".bak"
-		if err := atomicfile.Write(done.Backup, have[s.unit()], 0o600); err != nil {
+	for _, name := range v.backup {
+		kept, err := keepCopy(s.path(name), have[name])
+		if err != nil {
 			return exitcode.File(exitcode.CantCreat, err)
 		}
+		done.Backups = append(done.Backups, kept)
 	}
 	if slices.Contains(v.remove, s.timer()) {
 		if err := s.systemctl(ctx, "disable", "--now", s.timer()); err != nil {
@@ -213,7 +265,7 @@ func (s *Systemd) change(ctx context.Context, v verdict, have stored, done *Inst
 	if err := s.systemctl(ctx, "daemon-reload"); err != nil {
 		return err
 	}
-	return s.enable(ctx, v)
+	return s.enable(ctx, p)
 }
 
 // mode is for everybody to read, unless there may be secrets in it.
@@ -224,22 +276,20 @@ func mode(definitionData []byte) os.FileMode {
 	return 0o644
 }
 
-func (s *Systemd) enable(ctx context.Context, v verdict) error {
+func (s *Systemd) enable(ctx context.Context, p Plan) error {
 	if err := s.systemctl(ctx, "enable", s.unit()); err != nil {
 		return err
 	}
-	for _, f := range v.write {
-		if f.Name == s.timer() {
-			if err := s.systemctl(ctx, "enable", s.timer()); err != nil {
-				return err
-			}
-			if err := s.systemctl(ctx, "restart", s.timer()); err != nil {
-				return err
-			}
+	if p.Service.Updater != "" {
+		if err := s.systemctl(ctx, "enable", s.timer()); err != nil {
+			return err
+		}
+		if err := s.systemctl(ctx, "restart", s.timer()); err != nil {
+			return err
 		}
 	}
 	found, err := s.show(ctx)
-	if err == nil && found["FragmentPath"] != s.path(s.unit()) {
+	if err == nil && !sameFolder(found["FragmentPath"], s.path(s.unit())) {
 		err = exitcode.Errorf(exitcode.Config, "systemd does not read %q, but %q", s.path(s.unit()), found["FragmentPath"]).
 			WithHint("set XDG_CONFIG_HOME to what it is for the user manager: systemctl --user show-environment")
 	}
@@ -248,7 +298,7 @@ func (s *Systemd) enable(ctx context.Context, v verdict) error {
 
 // restore puts back what was there. It goes on where it can: there is already
 // an error to tell of.
-func (s *Systemd) restore(v verdict, have stored, before Status) {
+func (s *Systemd) restore(v verdict, have stored, before Status, copies []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if !before.Enabled {
@@ -270,14 +320,12 @@ func (s *Systemd) restore(v verdict, have stored, before Status) {
 	if before.Runs() {
 		_ = s.systemctl(ctx, "start", "--no-block", s.unit()) // nothing happens if it still does
 	}
-	if v.backup {
-		_ = os.Remove(s.path(s.unit()) + ".bak")
-	}
+	removeCopies(copies)
 }
 
 func (s *Systemd) putBack(have stored, name string) {
 	if data, there := have[name]; there {
-		_ = atomicfile.Write(s.path(name), data, mode(data))
+		_ = atomicfile.Write(s.path(name), data, s.modes[name])
 		return
 	}
 	_ = os.Remove(s.path(name))
@@ -289,10 +337,10 @@ const begun = 30 * time.Second
 // begin starts what does not run, and what runs from an older unit once more.
 // That it does not stay up is for who installs to see: it is installed either
 // way. It is an error that the manager did not even try.
-func (s *Systemd) begin(ctx context.Context, p Plan, before Status, a Action) error {
+func (s *Systemd) begin(ctx context.Context, p Plan, before Status, again bool) error {
 	verb := ""
 	switch {
-	case before.Runs() && a != Unchanged:
+	case again:
 		verb = "restart"
 	case !before.Runs() && p.Start:
 		verb = "start"
@@ -322,11 +370,11 @@ func (s *Systemd) Uninstall(ctx context.Context, keepLinger bool) (Removed, erro
 		return Removed{}, err
 	}
 	have, err := s.stored()
-	if err != nil {
+	if err = errors.Join(err, s.plain()); err != nil {
 		return Removed{}, err
 	}
 	var done Removed
-	lingered, names := false, []string{}
+	lingered, names, edited := false, []string{}, []string{}
 	for _, name := range (definition.Service{Name: s.name}).Names(s.Platform()) {
 		old, err := ours(s.Platform(), have, name, definition.Service{Name: s.name, Home: s.home})
 		switch {
@@ -338,11 +386,7 @@ func (s *Systemd) Uninstall(ctx context.Context, keepLinger bool) (Removed, erro
 			}
 			continue
 		case err != nil:
-			copied := s.path(name) + ".bak"
-			if err := atomicfile.Write(copied, have[name], 0o600); err != nil {
-				return done, exitcode.File(exitcode.CantCreat, err)
-			}
-			done.Kept = append(done.Kept, Kept{copied, "it was edited by hand"})
+			edited = append(edited, name)
 		}
 		lingered = lingered || old.Linger
 		names = append(names, name)
@@ -355,6 +399,16 @@ func (s *Systemd) Uninstall(ctx context.Context, keepLinger bool) (Removed, erro
 			WithHint("systemd-run --user ductor-service uninstall --name %s", s.name)
 	}
 	done.Definition = s.path(s.unit())
+	if err := s.forget(ctx, names); err != nil {
+		return done, err
+	}
+	for _, name := range edited {
+		kept, err := keepCopy(s.path(name), have[name])
+		if err != nil {
+			return done, exitcode.File(exitcode.CantCreat, err)
+		}
+		done.Kept = append(done.Kept, Kept{kept, "it was edited by hand"})
+	}
 	if err := s.remove(ctx, names); err != nil {
 		return done, err
 	}
@@ -367,18 +421,27 @@ func (s *Systemd) Uninstall(ctx context.Context, keepLinger bool) (Removed, erro
 	return done, nil
 }
 
-// remove takes the units away. systemctl disables without a manager too.
-func (s *Systemd) remove(ctx context.Context, names []string) error {
+// forget stops and disables the units; without a manager systemctl disables too.
+func (s *Systemd) forget(ctx context.Context, names []string) error {
 	units := slices.DeleteFunc(slices.Clone(names), func(n string) bool { return strings.HasSuffix(n, "-update.service") })
 	slices.Reverse(units) // the timer first
-	if s.answers() {
-		if err := s.systemctl(ctx, append([]string{"stop"}, units...)...); err != nil {
+	for _, unit := range units {
+		if !s.answers() {
+			break
+		}
+		o, err := s.program.ask(ctx, "systemctl", "--user", "stop", unit)
+		const notLoaded = 5 // it is broken, or was never read
+		if err == nil && o.code != 0 && o.code != notLoaded {
+			err = exitcode.Errorf(exitcode.OSErr, "systemctl --user stop %s: %s", unit, o.words())
+		}
+		if err != nil {
 			return err
 		}
 	}
-	if err := s.systemctl(ctx, append([]string{"disable"}, units...)...); err != nil {
-		return err
-	}
+	return s.systemctl(ctx, append([]string{"disable"}, units...)...)
+}
+
+func (s *Systemd) remove(ctx context.Context, names []string) error {
 	for _, name := range names {
 		if err := os.Remove(s.path(name)); err != nil {
 			return err
@@ -428,6 +491,14 @@ func (s *Systemd) control(ctx context.Context, verb string) error {
 	if !st.Installed {
 		return notInstalled(s.name)
 	}
+	have, err := s.stored()
+	if err != nil {
+		return err
+	}
+	want := definition.Service{Name: s.name, Home: s.home}
+	if _, err := ours(s.Platform(), have, s.unit(), want); err != nil && !errors.Is(err, errEdited) {
+		return exitcode.Errorf(exitcode.Config, "%q %w", s.path(s.unit()), err).WithHint("systemctl --user %s %s", verb, s.unit())
+	}
 	if verb != "stop" && st.State == Failed {
 		_ = s.systemctl(ctx, "reset-failed", s.unit())
 	}
@@ -445,5 +516,5 @@ func (s *Systemd) reachable() error {
 		return err
 	}
 	return exitcode.Errorf(exitcode.Unavailable, "the user manager of %q does not run: no %s", s.user, filepath.Join(s.run, "systemd/private")).
-		WithHint("sudo loginctl enable-linger %s", s.user)
+		WithHint("sudo loginctl enable-linger %s", shellQuote(s.user))
 }

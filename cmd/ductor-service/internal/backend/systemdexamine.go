@@ -29,7 +29,7 @@ func (s *Systemd) Examine(context.Context) (problems []Problem) {
 }
 
 func (s *Systemd) noJournal() Problem {
-	return Problem{"no-journal", "you may read no journal, so that ductor-service logs shows nothing", "sudo usermod -aG systemd-journal " + s.user}
+	return Problem{"no-journal", "you may read no journal, so that ductor-service logs shows nothing", "sudo usermod -aG systemd-journal " + shellQuote(s.user)}
 }
 
 // journalReadable: without a persistent journal there is none for each user, and

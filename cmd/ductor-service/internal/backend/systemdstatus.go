@@ -18,14 +18,23 @@ import (
 // properties are what systemd is asked for. is-active would call a unit that
 // does not exist, and one that is about to be started again, "inactive".
 var properties = []string{"LoadState", "ActiveState", "SubState", "Result", "MainPID", "NRestarts", "ExecMainCode", "ExecMainStatus",
-	"UnitFileState", "FragmentPath", "NeedDaemonReload", "ActiveEnterTimestamp", "InactiveEnterTimestamp", "ExecMainExitTimestamp"}
+	"UnitFileState", "FragmentPath", "NeedDaemonReload", "ActiveEnterTimestamp", "InactiveEnterTimestamp",
+	"ExecMainStartTimestamp", "ExecMainExitTimestamp"}
+
+// patience is how long the manager may take to answer a question.
+const patience = 10 * time.Second
 
 func (s *Systemd) show(ctx context.Context) (map[string]string, error) {
 	args := []string{"--user", "show", s.unit(), "--timestamp=unix", "-p", strings.Join(properties, ",")}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	o, err := s.program.ask(ctx, "systemctl", args...)
-	if err == nil && o.code != 0 { // before 247 there is no --timestamp
+	if err == nil && o.code != 0 && strings.Contains(o.err, "unrecognized option") { // before 247 there is no --timestamp
 		args = slices.DeleteFunc(args, func(a string) bool { return a == "--timestamp=unix" })
-		o.out, err = s.program.must(ctx, "systemctl", args...)
+		o, err = s.program.ask(ctx, "systemctl", args...)
+	}
+	if err == nil && o.code != 0 {
+		err = exitcode.Errorf(exitcode.OSErr, "systemctl --user show: %s", o.words())
 	}
 	shown := map[string]string{}
 	for line := range strings.Lines(o.out) {
@@ -56,10 +65,14 @@ func (s *Systemd) Status(ctx context.Context) (Status, error) {
 	}
 	st.Problems = append(st.Problems, commonProblems(s.Platform(), st.Stored, data)...)
 	if err := s.reachable(); err != nil {
-		st.Problems = append(st.Problems, Problem{"manager-unreachable", err.Error(), "sudo loginctl enable-linger " + s.user})
+		st.Problems = append(st.Problems, Problem{"manager-unreachable", err.Error(), "sudo loginctl enable-linger " + shellQuote(s.user)})
 		return st, nil
 	}
 	shown, err := s.show(ctx)
+	if exitcode.Of(err) == exitcode.Timeout && ctx.Err() == nil {
+		st.Problems = append(st.Problems, Problem{"manager-unreachable", "the user manager does not answer", "systemctl --user status"})
+		return st, nil
+	}
 	if err != nil {
 		return st, err
 	}
@@ -79,6 +92,7 @@ func (s *Systemd) fill(st *Status, shown map[string]string) {
 		since = shown["InactiveEnterTimestamp"]
 	}
 	st.Since = unixTime(since)
+	st.started = unixTime(shown["ExecMainStartTimestamp"])
 	st.LastExit = exitOf(shown)
 	// Those in one's own folder: what a distribution has for every unit is no
 	// change of this one.
@@ -178,6 +192,8 @@ func (s *Systemd) Logs(ctx context.Context, out, errs io.Writer, q Lines) error 
 	case err != nil && !s.journalReadable():
 		p := s.noJournal()
 		return exitcode.Errorf(exitcode.NoPerm, "%s", p.Message).WithHint("%s", p.Fix)
+	case err != nil:
+		return exitcode.Errorf(exitcode.OSErr, "journalctl: %w", err)
 	}
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"ductor/cmd/ductor-service/internal/definition"
-	"ductor/internal/common/atomicfile"
 	"ductor/internal/common/exitcode"
 	"ductor/internal/common/holder"
 	"ductor/internal/common/home"
@@ -99,11 +98,11 @@ func (t *TaskScheduler) install(ctx context.Context, p Plan) (Installed, error) 
 		return done, t.insideError("install")
 	}
 	if err := t.place(ctx, v, have, &done); err != nil {
-		t.restore(v, have, done.Backup)
+		t.restore(v, have, done.Backups)
 		return done, err
 	}
 	if err := t.begin(ctx, p, before, v.action); err != nil {
-		t.restore(v, have, done.Backup)
+		t.restore(v, have, done.Backups)
 		if t.runs(before) {
 			t.again()
 		}
@@ -124,10 +123,12 @@ func enabledAgain(xml []byte) ([]definition.File, error) {
 
 // place registers what differs, and deletes what is not wanted any more.
 func (t *TaskScheduler) place(ctx context.Context, v verdict, have stored, done *Installed) (err error) {
-	if v.backup {
-		if done.Backup, err = t.keep(t.name, have[t.name]); err != nil {
+	for _, name := range v.backup {
+		kept, err := t.keep(name, have[name])
+		if err != nil {
 			return err
 		}
+		done.Backups = append(done.Backups, kept)
 	}
 	for _, f := range v.write {
 		if err := t.tasks.register(ctx, f.Name, f.Data); err != nil {
@@ -144,8 +145,12 @@ func (t *TaskScheduler) place(ctx context.Context, v verdict, have stored, done 
 
 // keep copies a task that is not as we wrote it.
 func (t *TaskScheduler) keep(name string, xml []byte) (string, error) {
-	path := filepath.Join(t.home, name+".task.xml.bak")
-	if err := errors.Join(os.MkdirAll(t.home, 0o700), atomicfile.Write(path, xml, 0o600)); err != nil {
+	err := os.MkdirAll(t.home, 0o700)
+	if err != nil {
+		return "", exitcode.File(exitcode.CantCreat, err)
+	}
+	path, err := keepCopy(filepath.Join(t.home, name+".task.xml"), xml)
+	if err != nil {
 		return "", exitcode.File(exitcode.CantCreat, err)
 	}
 	return path, nil
@@ -156,7 +161,7 @@ const undoing = 30 * time.Second
 
 // restore puts back what was there. It goes on where it can: there is already
 // an error to tell of.
-func (t *TaskScheduler) restore(v verdict, have stored, backup string) {
+func (t *TaskScheduler) restore(v verdict, have stored, backups []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), undoing)
 	defer cancel()
 	names := slices.Clone(v.remove)
@@ -170,9 +175,7 @@ func (t *TaskScheduler) restore(v verdict, have stored, backup string) {
 			_ = t.tasks.do(ctx, "delete", name, "")
 		}
 	}
-	if backup != "" {
-		_ = os.Remove(backup)
-	}
+	removeCopies(backups)
 }
 
 func (t *TaskScheduler) again() {

@@ -152,7 +152,7 @@ func TestTaskLife(t *testing.T) {
 	if st := w.status(); st.Installed || st.State != NotInstalled || st.Manager != "task" {
 		t.Errorf("%+v", st)
 	}
-	if done := w.install(w.plan()); done.Action != Created || done.Definition != `\nas` || done.Backup != "" {
+	if done := w.install(w.plan()); done.Action != Created || done.Definition != `\nas` || done.Backups != nil {
 		t.Errorf("%+v", done)
 	}
 	w.did("register nas; run nas")
@@ -333,7 +333,7 @@ func TestTaskNotOurs(t *testing.T) {
 	p := w.plan()
 	p.Force = true
 	done := w.install(p)
-	if data, err := os.ReadFile(done.Backup); done.Action != Updated || filepath.Base(done.Backup) != "nas.task.xml.bak" || !bytes.Equal(data, foreign) {
+	if data, err := os.ReadFile(done.Backups[0]); done.Action != Updated || filepath.Base(done.Backups[0]) != "nas.task.xml.bak" || !bytes.Equal(data, foreign) {
 		t.Errorf("%+v, %v", done, err)
 	}
 	other := w.plan()

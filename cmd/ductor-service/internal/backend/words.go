@@ -25,7 +25,8 @@ func reinstall(s definition.Service, flags ...string) string {
 		words = append(words, "--name", s.Name)
 	}
 	for _, e := range s.Env {
-		words = append(words, "--env", shellQuote(e))
+		k, _, _ := strings.Cut(e, "=")
+		words = append(words, "--env", k+"=…") // it may be a secret
 	}
 	if s.Updater != "" {
 		words = append(words, "--timer", "update")

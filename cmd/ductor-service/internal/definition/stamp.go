@@ -2,11 +2,10 @@ package definition
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"reflect"
 	"strings"
 )
@@ -74,8 +73,9 @@ func (s Service) stamped(part, text string) []byte {
 
 // sum is short: it is against accidents, and no signature.
 func sum(text string) string {
-	h := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(h[:8])
+	h := fnv.New64a()
+	h.Write([]byte(text))
+	return fmt.Sprintf("%016x", h.Sum64())
 }
 
 // readText reads the stamp of a unit or a property list.

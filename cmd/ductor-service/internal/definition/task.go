@@ -112,9 +112,10 @@ func (s Service) tasks() ([]File, error) {
 		return []File{file}, err
 	}
 	timer := s.task(s.Name+"-update", "look for a new version of "+s.Name)
-	// By the clock: what repeats from a logon on would begin at the next one, which
-	// may be months away. The first time has long been.
+	// After a logon, and by the clock: what repeats from a logon on would begin at
+	// the next one, which may be months away. The first time has long been.
 	start := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(s.lot(3600)) * time.Second)
+	timer.Triggers.Logon = []logonTrigger{{Enabled: yes(), UserID: s.User, Delay: seconds(updateFirst)}}
 	timer.Triggers.Time = []timeTrigger{{yes(), start.Format("2006-01-02T15:04:05"), &repetition{fmt.Sprintf("PT%dM", int(s.interval().Minutes()))}}}
 	timer.Settings.ExecutionTimeLimit = "PT10M"
 	timer.Actions.Exec = []exec{s.action(s.runHere(s.update()))}

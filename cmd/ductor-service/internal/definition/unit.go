@@ -112,9 +112,7 @@ func (s Service) timerUnit() string {
 	u.add("[Timer]")
 	u.add("OnStartupSec=%d", int(updateFirst.Seconds()))
 	// OnUnitInactiveSec, because what has not run since the manager started was never active.
-	u.add("OnUnitInactiveSec=%d", int(updateInterval.Seconds()))
-	u.add("RandomizedDelaySec=%d", int(updateJitter.Seconds()))
-	u.add("FixedRandomDelay=true")
+	u.add("OnUnitInactiveSec=%d", int(s.interval().Seconds()))
 	u.add("")
 	u.add("[Install]")
 	u.add("WantedBy=timers.target")
@@ -127,18 +125,17 @@ func (s Service) run(command []string) []string {
 }
 
 // execLine writes a command line so that systemd passes on exactly these words.
-// The colon keeps it from expanding $NAME.
 func execLine(words []string) string {
 	// It takes no quotes or backslashes in the path of a program, however they are
 	// written ("Executable name contains special characters", seen with 252).
 	if strings.ContainsAny(words[0], `'"\`) {
 		words = append([]string{"/bin/sh", "-c", `exec "$0" "$@"`}, words...)
 	}
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = quote(w)
+	quoted := []string{quote(words[0])} // in which $ means nothing
+	for _, w := range words[1:] {
+		quoted = append(quoted, quote(strings.ReplaceAll(w, "$", "$$")))
 	}
-	return ":" + strings.Join(quoted, " ")
+	return strings.Join(quoted, " ")
 }
 
 // quote writes a word as systemd reads it, in ExecStart= and Environment=.
