@@ -104,7 +104,8 @@ func (c *installCmd) report(ctx context.Context, std *cli.IO, b bot, s definitio
 		return exitcode.Status(exitcode.SignalBase + 2)
 	}
 	if err != nil {
-		return err
+		cli.Warn(std, "%q is installed, but how it is cannot be told: %v", s.Name, err)
+		st.State = backend.Unknown
 	}
 	problems := st.Problems
 	for _, p := range done.Problems { // linger-off, with the reason

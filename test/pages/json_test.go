@@ -63,9 +63,6 @@ func (s seen) object(kind, prefix string, v map[string]any) {
 	}
 }
 
-// fields lists the keys that a part of a page describes.
-func fields(p page) []string { return p.find(`^\.It Va (.*)`) }
-
 // TestJSON runs the tools through everything that can happen to a bot, and
 // compares what they write with the pages.
 func TestJSON(t *testing.T) {

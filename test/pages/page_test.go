@@ -103,6 +103,9 @@ func (p page) item(t *testing.T, head string) page {
 	return page{p.name + ", " + head, rest[:end]}
 }
 
+// fields lists the keys that a part of a page describes.
+func fields(p page) []string { return p.find(`^\.It Va (.*)`) }
+
 var flagWord = regexp.MustCompile(`(?:^| )-([a-z][a-z-]*)(?: |$)`)
 
 // flags lists the long options in lines that match the pattern, up to the

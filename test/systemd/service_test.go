@@ -290,6 +290,12 @@ func testLogs(u user) {
 	if strings.Contains(out, "first-line") {
 		u.t.Error("a line from before --since")
 	}
+	u.does(0, "ductor-supervise restart --wait; ductor-supervise restart --wait")
+	out, code = u.bare("ductor-service logs --since 1h -n 1")
+	u.expect(0, code, "logs", out, []string{`^\S+ \S+ ductor\[\d+\]: first-line$`})
+	if strings.Count(out, "\n") != 1 {
+		u.t.Errorf("the last line is %q", out)
+	}
 	follow := exec.Command("docker", "exec", "-u", "bot", "-e", "HOME="+oddHome, u.machine.name, "timeout", "60", "sh", "-c", "ductor-service logs -n 0 -f | grep -m1 first-line")
 	started := make(chan error, 1)
 	go func() {
@@ -347,7 +353,7 @@ func testWhose(u user) {
 		u.does(0, "ductor-service install --force -- "+bot, `^updated`)
 	}
 	// Whether linger was turned on for it is lost with what stood there.
-	u.does(0, "rm "+unitFile+".bak; ductor-service uninstall")
+	u.does(0, "rm "+unitFile+".bak*; ductor-service uninstall")
 	u.run("loginctl disable-linger bot")
 	u.does(0, "ductor-service install -- "+bot, `starts at boot`)
 }

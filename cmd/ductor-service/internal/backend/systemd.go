@@ -25,7 +25,7 @@ type Systemd struct {
 	run        string // the manager's own folder, XDG_RUNTIME_DIR
 	root       string // "" but in tests of what a system lacks
 	program    program
-	modes      map[string]os.FileMode // of the units that were read
+	modes      map[string]os.FileMode // of the units as Install found them
 }
 
 // SystemdOptions says whose manager it is.
@@ -90,19 +90,15 @@ func (s *Systemd) systemctl(ctx context.Context, args ...string) error {
 // stored reads the units of the service.
 func (s *Systemd) stored() (stored, error) {
 	have := stored{}
-	s.modes = map[string]os.FileMode{}
 	for _, name := range (definition.Service{Name: s.name}).Names(s.Platform()) {
 		data, err := atomicfile.Read(s.path(name), maxDefinition)
-		info, serr := os.Stat(s.path(name))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue
 		case masked(s.path(name)):
 			data = nil
-		case err != nil || serr != nil:
-			return nil, exitcode.File(exitcode.Config, errors.Join(err, serr)).WithHint("look what it is: ls -l %s", shellQuote(s.path(name)))
-		default:
-			s.modes[name] = info.Mode().Perm()
+		case err != nil:
+			return nil, exitcode.File(exitcode.Config, err).WithHint("look what it is: ls -l %s", shellQuote(s.path(name)))
 		}
 		have[name] = data
 	}
@@ -145,6 +141,12 @@ func (s *Systemd) Install(ctx context.Context, p Plan) (Installed, error) {
 	}
 	if _, err := judge(s.Platform(), have, p); err != nil {
 		return Installed{}, err
+	}
+	s.modes = map[string]os.FileMode{}
+	for name := range have {
+		if info, err := os.Stat(s.path(name)); err == nil {
+			s.modes[name] = info.Mode().Perm()
+		}
 	}
 	turnedOn, problems, err := s.linger(ctx, p.Linger)
 	if err != nil {

@@ -2,9 +2,6 @@ package backend
 
 import (
 	"context"
-	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -162,38 +159,4 @@ func unixTime(text string) *time.Time {
 	}
 	t := time.Unix(int64(n), 0).UTC()
 	return &t
-}
-
-// Logs is journalctl's. --user-unit finds the lines in the user's own journal
-// and, for who may read it, in the system's: not everywhere are they split.
-func (s *Systemd) Logs(ctx context.Context, out, errs io.Writer, q Lines) error {
-	args := []string{"--user-unit", s.unit(), "-o", "short-iso", "--no-pager", "-q"}
-	if q.Last >= 0 {
-		args = append(args, "-n", strconv.Itoa(q.Last))
-	}
-	if !q.Since.IsZero() {
-		args = append(args, "--since", "@"+strconv.FormatInt(q.Since.Unix(), 10))
-	}
-	if q.Follow {
-		args = append(args, "-f")
-		if q.Last < 0 {
-			args = append(args, "--no-tail")
-		}
-	}
-	cmd := exec.CommandContext(ctx, "journalctl", args...)
-	cmd.Stdout, cmd.Stderr = out, errs
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	err := cmd.Run()
-	switch {
-	case ctx.Err() != nil:
-		return nil
-	case cmd.ProcessState == nil:
-		return exitcode.Errorf(exitcode.Unavailable, "run journalctl: %w", err)
-	case err != nil && !s.journalReadable():
-		p := s.noJournal()
-		return exitcode.Errorf(exitcode.NoPerm, "%s", p.Message).WithHint("%s", p.Fix)
-	case err != nil:
-		return exitcode.Errorf(exitcode.OSErr, "journalctl: %w", err)
-	}
-	return nil
 }
