@@ -138,6 +138,8 @@ func TestService(t *testing.T) {
 		{"updated", testUpdated},
 		{"failures undo", testUndo},
 		{"at once", testAtOnce},
+		{"from inside", testInside},
+		{"a manager that hangs", testFrozen},
 		{"bad input", testBadInput},
 		{"timer and sandbox", testTimer},
 		{"does not stay up", testDoesNotStayUp},
@@ -203,7 +205,7 @@ func testOddPaths(u user) {
 	// A program and words of the same kind.
 	u.does(0, `mkdir -p ~/bin && cp /usr/bin/fakebot ~/bin/"fake 'b\"o\t %d \$HOME é" && ductor-service install --name odd --env 'A=1 "2" %h $X \y é' -- ~/bin/fake* env odd.env say 'words: "%n" $HOME \x é ;' wait`,
 		`^created`)
-	u.until("the odd bot", `test -s '`+strings.ReplaceAll(oddHome, "'", `'\''`)+`/odd.env'`)
+	u.until("the odd bot", `test -s '`+quoted(oddHome)+`/odd.env'`)
 	if env := strings.Split(u.file("odd.env"), "\n"); !containsLine(env, `A=1 "2" %h $X \y é`) {
 		u.t.Errorf("%q", env)
 	}
@@ -352,10 +354,47 @@ func testWhose(u user) {
 		}
 		u.does(0, "ductor-service install --force -- "+bot, `^updated`)
 	}
+	testForeignUnits(u)
 	// Whether linger was turned on for it is lost with what stood there.
 	u.does(0, "rm "+unitFile+".bak*; ductor-service uninstall")
 	u.run("loginctl disable-linger bot")
 	u.does(0, "ductor-service install -- "+bot, `starts at boot`)
+}
+
+// testForeignUnits: those of others are not stopped either, and what force
+// replaces is kept, each time.
+func testForeignUnits(u user) {
+	before := u.awaits("running", botUp)
+	u.does(78, "DUCTOR_HOME=~/other ductor-service stop", `belongs to another home`)
+	u.does(0, `printf '[Service]\nExecStart=/bin/sleep 3000\n' >.config/systemd/user/mine.service; systemctl --user daemon-reload; systemctl --user start mine`)
+	for _, verb := range []string{"start", "stop", "restart", "uninstall"} {
+		u.does(78, "ductor-service "+verb+" --name mine", `was not written by ductor-service`)
+	}
+	u.does(0, "systemctl --user is-active mine && systemctl --user stop mine && rm .config/systemd/user/mine.service")
+	if after := u.status(); after.PID != before.PID {
+		u.t.Error("the bot is another one")
+	}
+	u.run("cp /bin/true /usr/local/bin/ductor-update")
+	const timer = ".config/systemd/user/ductor-update.timer"
+	u.does(0, "rm -f "+unitFile+".bak*; echo '# my timer' >"+timer+"; echo '# first' >"+unitFile)
+	u.does(78, "ductor-service install --timer update -- "+bot)
+	u.does(0, "ductor-service install --force --no-start --timer update -- "+bot+"; echo '# second' >"+unitFile+"; ductor-service install --force --no-start -- "+bot, `ductor-update\.timer\.bak$`, `ductor\.service\.bak\.1$`)
+	for path, want := range map[string]string{timer + ".bak": "# my timer\n", unitFile + ".bak": "# first\n", unitFile + ".bak.1": "# second\n"} {
+		if got := u.file(path); got != want {
+			u.t.Errorf("%s is %q", path, got)
+		}
+	}
+	u.does(0, "rm "+timer+".bak; ductor-service start")
+	u.run("rm /usr/local/bin/ductor-update")
+	// A unit that cannot be loaded can be removed.
+	u.does(0, "ductor-service stop; sed -i 's/^ExecStart/#&/' "+unitFile+"; systemctl --user daemon-reload; ductor-service uninstall", `^kept `, `^removed `)
+	u.does(0, "ln -s /dev/null "+unitFile)
+	u.does(78, "ductor-service install -- "+bot, `is masked`, `hint: systemctl --user unmask`)
+	u.does(0, "rm "+unitFile+"; echo '# in a folder of mine' >dotfile; ln -s ~/dotfile "+unitFile)
+	u.does(78, "ductor-service install --force -- "+bot, `is a link to`)
+	u.does(0, "rm "+unitFile+"; mkfifo "+unitFile)
+	u.does(78, "ductor-service install -- "+bot, `not a small file`)
+	u.does(0, "rm "+unitFile+"; ductor-service install -- "+bot, `^created`)
 }
 
 // testUpdated: a change is taken up, and drop-ins stay.
@@ -385,6 +424,10 @@ func testUndo(u user) {
 	u.run(`mkdir -p /opt/fail && cat >/opt/fail/systemctl <<'END'
 #!/bin/sh
 n=$(($(cat /tmp/fail/n 2>/dev/null) + 1)); echo $n >/tmp/fail/n
+if [ "$(cat /tmp/fail/how)" = call ]; then
+	[ "$*" != "--user $(cat /tmp/fail/call)" ] || kill -9 $PPID
+	exec /usr/bin/systemctl "$@"
+fi
 case "$(cat /tmp/fail/how) $*" in "start --user start "* | "start --user restart ductor.service") echo broken >&2; exit 1;; "start "*) exec /usr/bin/systemctl "$@";; esac
 [ "$n" != "$(cat /tmp/fail/at)" ] || case $(cat /tmp/fail/how) in kill) kill -9 $PPID;; *) echo broken >&2; exit 1;; esac
 exec /usr/bin/systemctl "$@"
@@ -446,9 +489,64 @@ chmod +x /opt/fail/systemctl; cp /bin/true /usr/local/bin/ductor-update; mkdir -
 		u.does(0, "ductor-service install --no-start -- "+bot+" && systemctl --user is-enabled ductor && ductor-service uninstall", `starts at boot`, `^removed`)
 		same(fmt.Sprint("killed at call ", k))
 	}
+	testKilledUpdate(u)
 	u.run("rm /usr/local/bin/ductor-update")
 	u.does(0, "ductor-service install -- "+bot)
 }
+
+// testKilledUpdate: an update that was killed when it had written the unit is
+// finished by the next one, and so is a timer that was not started.
+func testKilledUpdate(u user) {
+	const update = "ductor-service install --timer update --env K=new -- " + bot
+	u.does(0, "ductor-service install -- "+bot)
+	u.awaits("running", botUp)
+	for _, call := range []string{"daemon-reload", "enable ductor-update.timer", "restart ductor-update.timer", "restart ductor.service"} {
+		u.does(0, "ductor-service install -- "+bot)
+		before := u.awaits("running", botUp)
+		clitest.Wait(u.t, "another second, in which systemd counts", func() bool {
+			out, _ := u.exec("sh", "-c", fmt.Sprintf("test $(date +%%s) -gt $(($(stat -c %%Y /proc/%d) + 1)) && echo later", before.PID))
+			return strings.TrimSpace(out) == "later"
+		})
+		u.does(0, "echo call >/tmp/fail/how; echo '"+call+"' >/tmp/fail/call")
+		u.login("PATH=/opt/fail:$PATH " + update)
+		u.does(0, update)
+		after := u.awaits("running", botUp)
+		if after.PID == before.PID || !containsLine(strings.Split(u.file("env"), "\n"), "K=new") || len(after.Problems) > 0 {
+			u.t.Errorf("killed at %s: %+v, then %+v", call, before, after)
+		}
+		u.does(0, "systemctl --user is-active ductor-update.timer")
+	}
+	u.does(0, "ductor-service uninstall")
+}
+
+// testInside: a bot that installs would be ended half-way, and is told so.
+func testInside(u user) {
+	u.run(`cat >/usr/local/bin/inside <<'END'
+#!/bin/sh
+for verb in "install --env K=inside -- ductor-supervise -- inside" uninstall; do
+	ductor-service $verb; echo "$?"
+done >inside.out 2>&1
+exec fakebot alone alone on TERM 0 wait
+END
+chmod +x /usr/local/bin/inside`)
+	u.does(0, "ductor-service install -- ductor-supervise -- inside")
+	u.until("it tried", `test "$(grep -cx 77 '`+quoted(oddHome)+`/inside.out')" = 2`)
+	if out := u.file("inside.out"); strings.Count(out, "hint: systemd-run --user") != 2 {
+		u.t.Error(out)
+	}
+	u.does(0, "ductor-service install -- "+bot)
+}
+
+// testFrozen: a manager that does not answer is no reason to wait for ever.
+func testFrozen(u user) {
+	pid, _ := u.exec("pgrep", "-u", u.name, "-x", "systemd")
+	u.run("kill -STOP " + pid)
+	defer u.run("kill -CONT " + pid)
+	out, code := u.bare("ductor-service status")
+	u.expect(3, code, "status", out, []string{`ductor: unknown`, `manager-unreachable`})
+}
+
+func quoted(path string) string { return strings.ReplaceAll(path, "'", `'\''`) }
 
 // testAtOnce: several installations take turns.
 func testAtOnce(u user) {
@@ -475,6 +573,8 @@ func testBadInput(u user) {
 	u.does(69, "ductor-service install --timer update -- "+bot, `ductor-update is not installed`)
 	u.does(69, "ductor-service install --also-sandbox -- "+bot, `ductor-sandbox is not installed`)
 	u.does(77, "DUCTOR_HOME=/proc/1/x ductor-service install --name y -- "+bot+"; c=$?; [ $c = 73 ] && exit 77; exit $c", `/proc/1/x`)
+	out, code := u.exec("env", "HOME="+oddHome, "ductor-service", "install", "--name", "rooted", "--", "/usr/bin/fakebot")
+	u.expect(77, code, "install by root", out, []string{`belongs to somebody else`})
 	u.does(1, "ductor-service start --name nobody", `no service "nobody" is installed`)
 	u.does(0, "ductor-service uninstall --name nobody", `nobody: not installed`)
 	u.does(0, "cd /tmp && touch relative.py && ductor-service install --no-start -- ductor-supervise -- fakebot pid relative.py wait", `"relative.py" is looked for in`)
@@ -575,12 +675,12 @@ func testSystemUnit(u user) {
 		u.t.Fatal(err)
 	}
 	u.docker("cp", file, u.machine.name+":/etc/systemd/system/")
-	if out := u.run("systemd-analyze verify ductor.service 2>&1; rm -f '" + strings.ReplaceAll(oddHome, "'", `'\''`) + "/env'"); out != "" {
+	if out := u.run("systemd-analyze verify ductor.service 2>&1; rm -f '" + quoted(oddHome) + "/env'"); out != "" {
 		u.t.Errorf("systemd-analyze says %q", out)
 	}
 	u.run("systemctl daemon-reload && systemctl enable --now ductor")
 	u.until("the bot runs as its user", "pgrep -u bot fakebot")
-	u.until("it told its environment", "test -s '"+strings.ReplaceAll(oddHome, "'", `'\''`)+"/env'")
+	u.until("it told its environment", "test -s '"+quoted(oddHome)+"/env'")
 	if env := strings.Split(u.file("env"), "\n"); !containsLine(env, "HOME="+oddHome) {
 		u.t.Errorf("%q", env)
 	}
