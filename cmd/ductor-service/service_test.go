@@ -5,6 +5,7 @@ import (
 	osexec "os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -176,5 +177,37 @@ func TestIsSupervisor(t *testing.T) {
 		if got := isSupervisor(program); got != want {
 			t.Errorf("%q: %t", program, got)
 		}
+	}
+}
+
+// TestProgram: what is to be installed has to be there; what is printed for
+// another machine has not.
+func TestProgram(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	t.Setenv("PATH", dir)
+	program := filepath.Join(dir, "bot.exe")
+	if err := os.WriteFile(program, nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("text", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for word, want := range map[string]int{"nosuch": exitcode.NotFound, filepath.Join(dir, "nosuch"): exitcode.NotFound, "bot.exe": 0, program: 0, "./bot.exe": 0} {
+		got, err := maker{}.program(word)
+		if exitcode.Of(err) != want || want == 0 && got != program {
+			t.Errorf("%s: %q, %v, not %d", word, got, err, want)
+		}
+		if got, err = (maker{lenient: true}).program(word); err != nil || want != 0 && got != word {
+			t.Errorf("%s of another machine: %q, %v", word, got, err)
+		}
+	}
+	for _, word := range []string{dir, "./text"} { // Windows says by the name what is a program
+		if _, err := (maker{}).program(word); runtime.GOOS != "windows" && exitcode.Of(err) != exitcode.CannotExec {
+			t.Errorf("%s, which is none: %v", word, err)
+		}
+	}
+	if _, err := (maker{}).tool("ductor-nosuch"); exitcode.Of(err) != exitcode.Unavailable {
+		t.Errorf("a tool of ours: %v", err)
 	}
 }
