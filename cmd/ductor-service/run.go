@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"ductor/cmd/ductor-service/internal/backend"
 	"ductor/cmd/ductor-service/internal/path"
@@ -39,12 +40,17 @@ func (c *runCmd) Run(std *cli.IO) error {
 	program, err := exec.LookPath(words[0])
 	switch {
 	case errors.Is(err, exec.ErrDot): // as every shell, it runs what has a slash
-	case errors.Is(err, fs.ErrPermission):
+	case isNoProgram(err):
 		return exitcode.Errorf(exitcode.CannotExec, "%q cannot be executed", words[0])
 	case err != nil:
 		return exitcode.Errorf(exitcode.NotFound, "%q cannot be found", words[0])
 	}
 	return become(program, words)
+}
+
+// isNoProgram reports whether LookPath found something, but nothing to execute.
+func isNoProgram(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EISDIR)
 }
 
 // recipe is what PATH is made of; what it was comes last.

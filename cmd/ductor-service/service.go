@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -150,7 +149,7 @@ func (m maker) program(word string) (string, error) {
 	switch {
 	case m.lenient:
 		return word, nil
-	case errors.Is(err, fs.ErrPermission):
+	case isNoProgram(err):
 		return "", exitcode.Errorf(exitcode.CannotExec, "%q cannot be executed", word)
 	}
 	return "", exitcode.Errorf(exitcode.NotFound, "%q cannot be found", word).WithHint("give its absolute path, or put its folder into PATH")

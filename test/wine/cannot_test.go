@@ -3,6 +3,8 @@ package wine_test
 // cannot lists packages, and tests as PACKAGE:TEST, that do not run under wine, each with its
 // reason. What does not apply to Windows as such says so itself, in the test.
 var cannot = map[string]string{
+	"cmd/ductor-service/internal/backend:TestInsideTheService": "asks about its parent, and what wine starts from Unix has none",
+
 	"cmd/ductor-supervise:TestKilledSupervisors": "sends SIGUSR1, and looks for what is left in /proc",
 	"cmd/ductor-supervise:TestTakeoversAtOnce":   "looks for what is left in /proc",
 	"cmd/ductor-supervise:TestValues":            "of the names of signals",

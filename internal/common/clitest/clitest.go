@@ -255,16 +255,25 @@ func windowsPrograms() bool {
 	return runtime.GOARCH == "amd64" && program("wine")() && program("x86_64-w64-mingw32-gcc")()
 }
 
+// withoutSystemd is the contrary of sd_booted(3). Where systemd runs, a test
+// would touch the services of who runs it.
+func withoutSystemd() bool {
+	_, err := os.Lstat("/run/systemd/system")
+	return os.IsNotExist(err)
+}
+
 var parts = map[string]part{
-	"python3":    {program("python3"), "apt-get install python3"},
-	"mandoc":     {program("mandoc"), "apt-get install mandoc"},
-	"git":        {program("git"), "apt-get install git"},
-	"rsync":      {program("rsync"), "apt-get install rsync"},
-	"vim":        {program("vim.tiny"), "apt-get install vim-tiny"},
-	"setpriv":    {works("setpriv", "--reuid=65534", "--clear-groups", "true"), "run as root, with util-linux"},
-	"plistutil":  {program("plistutil"), "apt-get install libplist-utils"},
-	"wine":       {windowsPrograms, "apt-get install --no-install-recommends wine wine64 gcc-mingw-w64-x86-64"},
-	"namespaces": {works("unshare", "--mount", "--pid", "--fork", "true"), "run as root on Linux, with util-linux"},
+	"python3":         {program("python3"), "apt-get install python3"},
+	"mandoc":          {program("mandoc"), "apt-get install mandoc"},
+	"git":             {program("git"), "apt-get install git"},
+	"rsync":           {program("rsync"), "apt-get install rsync"},
+	"vim":             {program("vim.tiny"), "apt-get install vim-tiny"},
+	"setpriv":         {works("setpriv", "--reuid=65534", "--clear-groups", "true"), "run as root, with util-linux"},
+	"plistutil":       {program("plistutil"), "apt-get install libplist-utils"},
+	"systemd-analyze": {program("systemd-analyze"), "apt-get install systemd"},
+	"nosystemd":       {withoutSystemd, "a container in which systemd does not run"},
+	"wine":            {windowsPrograms, "apt-get install --no-install-recommends wine wine64 gcc-mingw-w64-x86-64"},
+	"namespaces":      {works("unshare", "--mount", "--pid", "--fork", "true"), "run as root on Linux, with util-linux"},
 }
 
 // Need skips a test on a machine without the part, and lets `make test` say so

@@ -15,6 +15,9 @@ import (
 // Logs is journalctl's. --user-unit finds the lines in the user's own journal
 // and, for who may read it, in the system's: not everywhere are they split.
 func (s *Systemd) Logs(ctx context.Context, out, errs io.Writer, q Lines) error {
+	if err := s.booted(); err != nil { // journalctl would be silent
+		return err
+	}
 	var args []string
 	if !q.Since.IsZero() {
 		args = append(args, "--since", "@"+strconv.FormatInt(q.Since.Unix(), 10))

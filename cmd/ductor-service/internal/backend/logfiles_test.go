@@ -93,7 +93,7 @@ func TestNoLogs(t *testing.T) {
 	put(t, filepath.Join(dir, "ductor.log"), "ductor's\n")
 	for range 2 {
 		err := fileLogs(t.Context(), s, io.Discard, Lines{Last: 3})
-		if exitcode.Of(err) != exitcode.No || !strings.Contains(err.Error(), s.Home) {
+		if exitcode.Of(err) != exitcode.No || !strings.Contains(err.Error(), fmt.Sprintf("%q", dir)) {
 			t.Errorf("%v", err)
 		}
 		if err := os.RemoveAll(s.Home); err != nil {

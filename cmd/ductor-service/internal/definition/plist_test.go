@@ -112,26 +112,32 @@ func without(m map[string]any, keys ...string) map[string]any {
 	return out
 }
 
-// TestPlistGolden: DUCTOR_TEST_UPDATE=1 writes them anew.
-func TestPlistGolden(t *testing.T) {
-	for name, g := range goldens() {
-		path := filepath.Join("testdata", name+".plist")
-		data := agents(t, g.service, g.platform)[g.file].Data
-		if os.Getenv("DUCTOR_TEST_UPDATE") != "" {
-			if err := os.WriteFile(path, data, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
+// asInFile compares what was rendered with a file in testdata;
+// DUCTOR_TEST_UPDATE=1 writes that anew.
+func asInFile(t *testing.T, name string, data []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if os.Getenv("DUCTOR_TEST_UPDATE") != "" {
+		if err := os.WriteFile(path, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(want, data) {
-			t.Errorf("%s is another:\n%s", path, data)
-		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, data) {
+		t.Errorf("%s is another:\n%s", path, data)
+	}
+}
+
+func TestPlistGolden(t *testing.T) {
+	for name, g := range goldens() {
+		data := agents(t, g.service, g.platform)[g.file].Data
+		asInFile(t, name+".plist", data)
 		var got map[string]any
-		if _, err := plist.Unmarshal(want, &got); err != nil || !reflect.DeepEqual(got, g.want) {
-			t.Errorf("%s: %v\n%v\nwant\n%v", path, err, got, g.want)
+		if _, err := plist.Unmarshal(data, &got); err != nil || !reflect.DeepEqual(got, g.want) {
+			t.Errorf("%s: %v\n%v\nwant\n%v", name, err, got, g.want)
 		}
 	}
 }
@@ -238,7 +244,7 @@ func TestPlistOfAnother(t *testing.T) {
 
 // TestWordsThatNoPlistCarries are refused, and not left out.
 func TestWordsThatNoPlistCarries(t *testing.T) {
-	for _, word := range []string{"a\x00b", "a\nb", "a\rb", "\x1b[0m", "\xff", "\ufffe", "\x7f"} {
+	for _, word := range []string{"a\x00b", "a\nb", "a\rb", "\x1b[0m", "\xff", "\ufffe", "\ufdd0", "\U0001ffff", "\x7f"} {
 		for where, change := range map[string]func(*Service){
 			"command":     func(s *Service) { s.Command = append(s.Command, word) },
 			"environment": func(s *Service) { s.Env = []string{"A=" + word} },

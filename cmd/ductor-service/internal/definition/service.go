@@ -123,12 +123,16 @@ func Carries(word string) error {
 		return fmt.Errorf("%q is not UTF-8, and cannot stand in a definition", word)
 	}
 	for _, r := range word {
-		if r < ' ' && r != '\t' || r == 0x7f || r == 0xfffe || r == 0xffff {
+		if r < ' ' && r != '\t' || r == 0x7f || isNoncharacter(r) {
 			return fmt.Errorf("%q has the character %q, which cannot stand in a definition", word, r)
 		}
 	}
 	return nil
 }
+
+// isNoncharacter is Unicode's word for what systemd takes for broken UTF-8, and
+// XML in part.
+func isNoncharacter(r rune) bool { return r&0xfffe == 0xfffe || r >= 0xfdd0 && r <= 0xfdef }
 
 // Same reports whether two services ask for the same. What is left of the shell
 // that installed does not count: PATH, which the runner makes anew at each

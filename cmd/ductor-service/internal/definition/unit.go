@@ -19,7 +19,7 @@ func (s Service) units(system bool) ([]File, error) {
 	}
 	return append(files,
 		File{s.Name + "-update.service", s.stamped(PartUpdate, s.updateUnit(system))},
-		File{s.Name + "-update.timer", s.stamped(PartUpdate, s.timerUnit())}), nil
+		File{s.Name + "-update.timer", s.stamped(PartUpdate, s.timerUnit(system))}), nil
 }
 
 // unitText collects lines.
@@ -84,7 +84,7 @@ func (s Service) unit(system bool) string {
 func (s Service) asUser(u *unitText, system bool) {
 	if system {
 		u.add("User=%s", percent(s.User))
-		u.add("WorkingDirectory=%s", percent(s.Dir))
+		u.add("WorkingDirectory=%s", percent(bare(s.Dir)))
 	}
 	for _, e := range s.environment() {
 		u.add("Environment=%s", quote(e))
@@ -105,9 +105,9 @@ func (s Service) updateUnit(system bool) string {
 	return u.String()
 }
 
-func (s Service) timerUnit() string {
+func (s Service) timerUnit(system bool) string {
 	var u unitText
-	u.head(s.edit(s.Name+"-update.timer", false), "look for new versions of "+s.Name)
+	u.head(s.edit(s.Name+"-update.timer", system), "look for new versions of "+s.Name)
 	u.add("")
 	u.add("[Timer]")
 	u.add("OnStartupSec=%d", int(updateFirst.Seconds()))
@@ -126,9 +126,9 @@ func (s Service) run(command []string) []string {
 
 // execLine writes a command line so that systemd passes on exactly these words.
 func execLine(words []string) string {
-	// It takes no quotes or backslashes in the path of a program, however they are
-	// written ("Executable name contains special characters", seen with 252).
-	if strings.ContainsAny(words[0], `'"\`) {
+	// It takes no quotes, backslashes or tabs in the path of a program, however they
+	// are written ("Executable name contains special characters", seen with 252).
+	if strings.ContainsAny(words[0], "'\"\\\t") {
 		words = append([]string{"/bin/sh", "-c", `exec "$0" "$@"`}, words...)
 	}
 	quoted := []string{quote(words[0])} // in which $ means nothing
@@ -145,3 +145,12 @@ func quote(word string) string {
 
 // percent is for settings that take no quotes.
 func percent(word string) string { return strings.ReplaceAll(word, "%", "%%") }
+
+// bare is a folder where there are no quotes: a backslash at its end would join
+// the next line to it, and a space would be lost.
+func bare(dir string) string {
+	if strings.TrimRight(dir, "\\ \t") != dir {
+		return dir + "/"
+	}
+	return dir
+}
