@@ -531,7 +531,7 @@ END
 chmod +x /usr/local/bin/inside`)
 	u.does(0, "ductor-service install -- ductor-supervise -- inside")
 	u.until("it tried", `test "$(grep -cx 77 '`+quoted(oddHome)+`/inside.out')" = 2`)
-	if out := u.file("inside.out"); strings.Count(out, "hint: systemd-run --user") != 2 {
+	if out := u.file("inside.out"); strings.Count(out, "hint: run it in a terminal of your own") != 2 {
 		u.t.Error(out)
 	}
 	u.does(0, "ductor-service install -- "+bot)
