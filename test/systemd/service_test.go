@@ -575,6 +575,7 @@ func testBadInput(u user) {
 	u.does(77, "DUCTOR_HOME=/proc/1/x ductor-service install --name y -- "+bot+"; c=$?; [ $c = 73 ] && exit 77; exit $c", `/proc/1/x`)
 	out, code := u.exec("env", "HOME="+oddHome, "ductor-service", "install", "--name", "rooted", "--", "/usr/bin/fakebot")
 	u.expect(77, code, "install by root", out, []string{`belongs to somebody else`})
+	u.does(1, "ductor-service logs --name nobody", `no service "nobody" is installed`)
 	u.does(1, "ductor-service start --name nobody", `no service "nobody" is installed`)
 	u.does(0, "ductor-service uninstall --name nobody", `nobody: not installed`)
 	u.does(0, "cd /tmp && touch relative.py && ductor-service install --no-start -- ductor-supervise -- fakebot pid relative.py wait", `"relative.py" is looked for in`)

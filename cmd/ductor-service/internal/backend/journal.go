@@ -18,6 +18,30 @@ func (s *Systemd) Logs(ctx context.Context, out, errs io.Writer, q Lines) error 
 	if err := s.booted(); err != nil { // journalctl would be silent
 		return err
 	}
+	if q.Follow { // journalctl writes itself, and so learns when nobody reads any more
+		return s.logs(ctx, out, errs, q)
+	}
+	c := &counter{w: out}
+	err := s.logs(ctx, c, errs, q)
+	if _, serr := os.Lstat(s.path(s.unit())); err == nil && c.n == 0 && serr != nil {
+		return notInstalled(s.name)
+	}
+	return err
+}
+
+// counter tells whether anything was written.
+type counter struct {
+	w io.Writer
+	n int
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += n
+	return n, err
+}
+
+func (s *Systemd) logs(ctx context.Context, out, errs io.Writer, q Lines) error {
 	var args []string
 	if !q.Since.IsZero() {
 		args = append(args, "--since", "@"+strconv.FormatInt(q.Since.Unix(), 10))
