@@ -54,8 +54,8 @@ var siblings = map[string][]string{
 	"holder":   {"atomicfile", "exitcode", "jsonout", "lockfile", "process"}, // a record is an identity, in the envelope, beside a lock
 	"cli":      {"buildinfo", "exitcode", "jsonout"},                         // help, errors and JSON in one voice
 	"lockfile": {"exitcode"},
-	"sentinel": {"atomicfile"},
-	"job":      {"process"}, // whether the leader of a group lives
+	"sentinel": {"atomicfile", "exitcode"}, // a malformed one is 65, whoever meets it
+	"job":      {"process"},                // whether the leader of a group lives
 	"clitest":  {"process"},
 }
 

@@ -58,6 +58,9 @@ func (h Home) RestartRequested() string { return filepath.Join(string(h), "resta
 // RestartSentinel is what a bot leaves for its own next start.
 func (h Home) RestartSentinel() string { return filepath.Join(string(h), "restart-sentinel.json") }
 
+// UpgradeSentinel is what an upgrade leaves for the bot's next start.
+func (h Home) UpgradeSentinel() string { return filepath.Join(string(h), "upgrade-sentinel.json") }
+
 // Logs is the folder of log files.
 func (h Home) Logs() string { return filepath.Join(string(h), "logs") }
 
@@ -113,6 +116,12 @@ func (r Run) HoldGuard() string { return filepath.Join(string(r), "hold") }
 // ServiceGuard is the file beside whose lock ductor-service changes the service
 // of this bot.
 func (r Run) ServiceGuard() string { return filepath.Join(string(r), "service") }
+
+// UpdateState is what ductor-update remembers from one run to the next.
+func (r Run) UpdateState() string { return filepath.Join(string(r), "update.json") }
+
+// UpdateLock is the file beside whose lock, update.lock, the bot is upgraded.
+func (r Run) UpdateLock() string { return filepath.Join(string(r), "update") }
 
 // Notify is the socket that the bot speaks to.
 func (r Run) Notify() string { return filepath.Join(string(r), "notify") }

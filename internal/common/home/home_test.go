@@ -62,7 +62,7 @@ func TestFind(t *testing.T) {
 // that lies there, which would drop a lock.
 func TestNothingButControlFilesInCtl(t *testing.T) {
 	r := Home("/h").Run(DefaultName)
-	for _, p := range []string{r.BotPID(), r.SupervisePID(), r.Status(), r.Events()} {
+	for _, p := range []string{r.BotPID(), r.SupervisePID(), r.Status(), r.Events(), r.UpdateState(), r.UpdateLock()} {
 		if filepath.Dir(p) != string(r) {
 			t.Errorf("%s is not in %s", p, r)
 		}

@@ -20,6 +20,9 @@ func TestPipeIsRefused(t *testing.T) {
 	if _, err := ConsumeRestart(path); err == nil {
 		t.Error("a pipe was read")
 	}
+	if _, err := ConsumeUpgrade(path); err == nil {
+		t.Error("a pipe was read")
+	}
 	if taken, err := ConsumeMarker(path); taken || err == nil {
 		t.Errorf("a pipe was taken: %v, %v", taken, err)
 	}

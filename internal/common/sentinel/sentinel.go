@@ -13,13 +13,14 @@ import (
 	"time"
 
 	"ductor/internal/common/atomicfile"
+	"ductor/internal/common/exitcode"
 )
 
 // MaxSize bounds what is read, in bytes; a sentinel is a line of text.
 const MaxSize = 64 << 10
 
 // ErrMalformed is returned for a sentinel that cannot be what its name says.
-var ErrMalformed = errors.New("malformed sentinel")
+var ErrMalformed error = exitcode.Errorf(exitcode.DataErr, "malformed sentinel")
 
 // Restart is restart-sentinel.json: whom to tell about the restart, and what.
 type Restart struct {
@@ -77,18 +78,26 @@ func parseTime(s string) time.Time {
 // moved to PATH.bad, so that it is not met again and not lost; ErrMalformed says
 // that its content was the reason.
 func ConsumeRestart(path string) (Restart, error) {
+	return consume(path, ParseRestart)
+}
+
+func consume[T any](path string, parse func([]byte) (T, error)) (value T, err error) {
 	taken, err := take(path)
 	if err != nil {
-		return Restart{}, err
+		return value, err
 	}
-	r, err := read(taken)
+	data, err := read(taken)
+	if err == nil {
+		value, err = parse(data)
+	}
 	if err != nil {
+		var none T
 		if rerr := atomicfile.Rename(taken, path+".bad"); rerr != nil {
-			return Restart{}, errors.Join(err, rerr)
+			return none, errors.Join(err, rerr)
 		}
-		return Restart{}, fmt.Errorf("read %q (moved to %q): %w", path, path+".bad", err)
+		return none, fmt.Errorf("read %q (moved to %q): %w", path, path+".bad", err)
 	}
-	return r, atomicfile.Remove(taken)
+	return value, atomicfile.Remove(taken)
 }
 
 // WriteMarker asks for a restart. Python bots test for existence only.
@@ -133,13 +142,13 @@ func take(path string) (string, error) {
 	return taken, nil
 }
 
-func read(path string) (Restart, error) {
+func read(path string) ([]byte, error) {
 	data, err := atomicfile.Read(path, MaxSize)
 	if errors.Is(err, atomicfile.ErrNoFile) {
-		return Restart{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	if err != nil {
-		return Restart{}, fmt.Errorf("read sentinel: %w", err)
+		return nil, fmt.Errorf("read sentinel: %w", err)
 	}
-	return ParseRestart(data)
+	return data, nil
 }
