@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // launcher is where a script says that its Python is.
@@ -98,7 +99,7 @@ func parseExe(data []byte) (launcher, bool) {
 }
 
 func python(path string) (launcher, bool) {
-	return launcher{python: path}, pythons.MatchString(base(path))
+	return launcher{python: path}, pythons.MatchString(base(path)) && !strings.ContainsFunc(path, unicode.IsControl)
 }
 
 // base is the last part of a path of either system.

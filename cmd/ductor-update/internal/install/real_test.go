@@ -64,6 +64,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
+	t.Parallel()
 	clitest.Need(t, "python3")
 	w := &world{t: t, home: filepath.Join(t.TempDir(), "größe 1")}
 	w.index = filepath.Join(w.home, "wheels")
