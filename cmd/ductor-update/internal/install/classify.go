@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -131,11 +130,11 @@ func (f *finder) read(name string, parse func([]byte) error) bool {
 	return true
 }
 
-var condaRecord = regexp.MustCompile(`\A(.+)-[^-]+-[^-]+\.json\z`)
+var condaRecord = pattern(`\A(.+)-[^-]+-[^-]+\.json\z`)
 
 func (f *finder) conda() bool {
 	for _, name := range listNames(filepath.Join(f.in.Prefix, "conda-meta")) {
-		if m := condaRecord.FindStringSubmatch(name); m != nil && normal(m[1]) == normal(f.Package) {
+		if m := condaRecord().FindStringSubmatch(name); m != nil && normal(m[1]) == normal(f.Package) {
 			return f.refuse(Conda, "conda update --prefix "+quote(f.in.Prefix)+" "+f.Package, "conda installed it")
 		}
 	}
@@ -231,7 +230,7 @@ func (f *finder) uvTool() bool {
 	return true
 }
 
-var bucket = regexp.MustCompile(`\A(?:archive|environments|builds)-v[0-9]+\z`)
+var bucket = pattern(`\A(?:archive|environments|builds)-v[0-9]+\z`)
 
 // ephemeral is uv's cache: what is changed in it is changed for others, too.
 func (f *finder) ephemeral() bool {
@@ -240,7 +239,7 @@ func (f *finder) ephemeral() bool {
 		paths = append(paths, real)
 	}
 	for _, p := range paths {
-		if f.env.venv && slices.ContainsFunc(strings.Split(filepath.ToSlash(p), "/"), bucket.MatchString) {
+		if f.env.venv && slices.ContainsFunc(strings.Split(filepath.ToSlash(p), "/"), bucket().MatchString) {
 			return f.refuse(Uvx, "uv tool install "+f.Package, "it runs from the cache of uv (uvx)")
 		}
 	}

@@ -42,7 +42,7 @@ func (in Install) Upgrade() (Command, error) {
 // behind, which later upgrades obey. Errors are those of Upgrade, and a string
 // that is no version (64).
 func (in Install) Exact(version string) (Command, error) {
-	if !versions.MatchString(version) {
+	if !isVersion(version) {
 		return Command{}, exitcode.Errorf(exitcode.Usage, "%q is no version", version)
 	}
 	if err := in.can(); err != nil {

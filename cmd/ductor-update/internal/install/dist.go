@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -158,10 +157,6 @@ func versionFollows(name, pkg string) bool {
 // which can be huge, comes after it.
 const maxHeader = 256 << 10
 
-// versions are those that can be printed, passed and compared; whether they
-// follow PEP 440 is for others to say.
-var versions = regexp.MustCompile(`\A[0-9A-Za-z](?:[0-9A-Za-z.!+_-]{0,126}[0-9A-Za-z])?\z`)
-
 // parseMetadata reads Name and Version of the header fields. A line without
 // an end is torn, and does not count; neither does what cannot be a version.
 func parseMetadata(data []byte) (name, version string) {
@@ -174,9 +169,9 @@ func parseMetadata(data []byte) (name, version string) {
 		value = strings.TrimSpace(value)
 		switch key = strings.ToLower(key); {
 		case !ok:
-		case key == "name" && name == "" && names.MatchString(value):
+		case key == "name" && name == "" && isName(value):
 			name = value
-		case key == "version" && version == "" && versions.MatchString(value):
+		case key == "version" && version == "" && isVersion(value):
 			version = value
 		}
 	}

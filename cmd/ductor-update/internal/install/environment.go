@@ -2,7 +2,6 @@ package install
 
 import (
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"ductor/internal/common/atomicfile"
@@ -135,7 +134,7 @@ func (f *finder) onlyVersion(prefix string) (v string) {
 	dir, marker := filepath.Join(prefix, "lib"), "os.py"
 	if f.windows() {
 		for _, name := range listNames(prefix) {
-			if m := dll.FindStringSubmatch(name); m != nil {
+			if m := dll().FindStringSubmatch(name); m != nil {
 				v = "3." + m[1]
 			}
 		}
@@ -202,22 +201,22 @@ func (f *finder) stdlib(e environment) string {
 }
 
 var (
-	dll      = regexp.MustCompile(`(?i)\Apython3([0-9]{1,2})\.dll\z`)
-	inName   = regexp.MustCompile(`\A(?:python|pypy)w?(3\.[0-9]{1,3})t?(?:\.exe)?\z`)
-	leading  = regexp.MustCompile(`\A[0-9]{1,3}(?:\.[0-9]{1,3}){1,2}(?:(?:a|b|rc)[0-9]{1,3})?\+?`)
-	inHeader = regexp.MustCompile(`(?m)^#define\s+PY_VERSION\s+"([^"\n]{1,64})"`)
+	dll      = pattern(`(?i)\Apython3([0-9]{1,2})\.dll\z`)
+	inName   = pattern(`\A(?:python|pypy)w?(3\.[0-9]{1,3})t?(?:\.exe)?\z`)
+	leading  = pattern(`\A[0-9]{1,3}(?:\.[0-9]{1,3}){1,2}(?:(?:a|b|rc)[0-9]{1,3})?\+?`)
+	inHeader = pattern(`(?m)^#define\s+PY_VERSION\s+"([^"\n]{1,64})"`)
 )
 
 // versionIn is 3.11 in python3.11.
 func versionIn(name string) string {
-	if m := inName.FindStringSubmatch(name); m != nil {
+	if m := inName().FindStringSubmatch(name); m != nil {
 		return m[1]
 	}
 	return ""
 }
 
 // plainVersion is 3.11.2 of 3.11.2.final.0, and "" of what is no version.
-func plainVersion(s string) string { return strings.TrimSuffix(leading.FindString(s), "+") }
+func plainVersion(s string) string { return strings.TrimSuffix(leading().FindString(s), "+") }
 
 // minor is 3.11 of 3.11.2.
 func minor(version string) string {
@@ -233,7 +232,7 @@ func headerVersion(path string) string {
 	if err != nil {
 		return ""
 	}
-	if m := inHeader.FindSubmatch(data); m != nil {
+	if m := inHeader().FindSubmatch(data); m != nil {
 		return plainVersion(string(m[1]))
 	}
 	return ""

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -303,11 +302,11 @@ func reason(err error) string {
 	return err.Error()
 }
 
-var separators = regexp.MustCompile(`[-_.]+`)
+var separators = pattern(`[-_.]+`)
 
 // normal is the form of PEP 503 in which two names of a package are equal.
 func normal(name string) string {
-	return strings.ToLower(separators.ReplaceAllString(name, "-"))
+	return strings.ToLower(separators().ReplaceAllString(name, "-"))
 }
 
 func listNames(dir string) []string {

@@ -119,7 +119,7 @@ func find(t testing.TB, q Query) Install {
 // consistent is what holds for every answer.
 func consistent(t testing.TB, in Install) {
 	t.Helper()
-	if in.Upgradeable != (in.Class != ClassDev) || in.Mode == "" || !versions.MatchString(in.Version) {
+	if in.Upgradeable != (in.Class != ClassDev) || in.Mode == "" || !isVersion(in.Version) {
 		t.Errorf("%+v", in)
 	}
 	if !in.Upgradeable && (in.Reason == "" || in.Fix == "") {

@@ -31,7 +31,7 @@ func checkLauncher(t *testing.T, l launcher, ok bool) {
 	t.Helper()
 	switch {
 	case !ok:
-	case !pythons.MatchString(base(l.python)), strings.ContainsAny(l.python, "\r\n"):
+	case !pythons().MatchString(base(l.python)), strings.ContainsAny(l.python, "\r\n"):
 		t.Fatalf("%+v", l)
 	case (l.search || l.beside) && strings.ContainsAny(l.python, `/\`):
 		t.Fatalf("a name with a path: %+v", l)
@@ -88,7 +88,7 @@ func FuzzCfg(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		cfg := parseCfg(data)
 		for _, key := range []string{"version", "version_info"} {
-			if v := plainVersion(cfg[key]); v != "" && !versions.MatchString(v) {
+			if v := plainVersion(cfg[key]); v != "" && !isVersion(v) {
 				t.Fatalf("%q of %q", v, cfg[key])
 			} else if m := minor(v); m != "" && !strings.HasPrefix(v, m) {
 				t.Fatalf("%q of %q", m, v)
@@ -103,7 +103,7 @@ func FuzzMetadata(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		name, version := parseMetadata(data)
-		if name != "" && !names.MatchString(name) || version != "" && !versions.MatchString(version) {
+		if name != "" && !isName(name) || version != "" && !isVersion(version) {
 			t.Fatalf("%q, %q", name, version)
 		}
 	})

@@ -6,7 +6,6 @@
 package install
 
 import (
-	"regexp"
 	"runtime"
 
 	"ductor/internal/common/exitcode"
@@ -102,15 +101,11 @@ type Sources struct {
 	Pre     bool // pre-releases were asked for
 }
 
-// names are those of PEP 508: in particular none that begins with a dash, which
-// an installer would take for an option.
-var names = regexp.MustCompile(`\A[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?\z`)
-
 // Find looks for the package. What is not there or cannot be upgraded is no
 // error but a mode with a reason; errors are a malformed name (64) and an
 // explicit interpreter that is not there (69).
 func Find(q Query) (Install, error) {
-	if !names.MatchString(q.Package) {
+	if !isName(q.Package) {
 		return Install{}, exitcode.Errorf(exitcode.Usage, "%q is no name of a package", q.Package)
 	}
 	if q.Program == "" {

@@ -3,7 +3,6 @@ package install
 import (
 	"bytes"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -18,12 +17,12 @@ type launcher struct {
 
 var (
 	// pythons also has other implementations of the language.
-	pythons = regexp.MustCompile(`(?i)\A(?:pythonw?|pypyw?|graalpy)[0-9.]*t?(?:\.exe)?\z`)
+	pythons = pattern(`(?i)\A(?:pythonw?|pypyw?|graalpy)[0-9.]*t?(?:\.exe)?\z`)
 	// relocatable is what uv writes for environments that may be moved.
-	relocatable = regexp.MustCompile(`\A"\$\(dirname -- "\$\(realpath (?:-- )?"\$0"\)"\)"/'?([A-Za-z0-9._-]+)'?(?:\s|\z)`)
+	relocatable = pattern(`\A"\$\(dirname -- "\$\(realpath (?:-- )?"\$0"\)"\)"/'?([A-Za-z0-9._-]+)'?(?:\s|\z)`)
 	// appended is what distlib's launchers for Windows end with, and uv's hold as
 	// a resource: a first line, and a zip of the script.
-	appended = regexp.MustCompile(`#!([^\r\n]{1,1000})\r?\n(?:\r?\n)?PK\x03\x04`)
+	appended = pattern(`#!([^\r\n]+)\r?\n(?:\r?\n)?PK\x03\x04`)
 )
 
 // parseScript reads the first lines of a script: "#!PYTHON", "#!/usr/bin/env
@@ -54,8 +53,8 @@ func parseTrick(line string) (launcher, bool) {
 	if !ok {
 		return launcher{}, false
 	}
-	if m := relocatable.FindStringSubmatch(rest); m != nil {
-		return launcher{python: m[1], beside: true}, pythons.MatchString(m[1])
+	if m := relocatable().FindStringSubmatch(rest); m != nil {
+		return launcher{python: m[1], beside: true}, pythons().MatchString(m[1])
 	}
 	word, _ := cutWord(rest)
 	return python(word)
@@ -78,7 +77,7 @@ func parseEnv(args string) (launcher, bool) {
 		case strings.Contains(word, "/"):
 			return python(word)
 		default:
-			return launcher{python: word, search: true}, pythons.MatchString(word)
+			return launcher{python: word, search: true}, pythons().MatchString(word)
 		}
 	}
 	return launcher{}, false
@@ -86,20 +85,20 @@ func parseEnv(args string) (launcher, bool) {
 
 // parseExe reads a launcher for Windows.
 func parseExe(data []byte) (launcher, bool) {
-	found := appended.FindAllSubmatch(data, -1)
+	found := appended().FindAllSubmatch(data, -1)
 	if len(found) == 0 {
 		return launcher{}, false
 	}
 	line := strings.TrimSpace(string(found[len(found)-1][1]))
 	word, _ := cutWord(line)
-	if strings.HasPrefix(line, `"`) || pythons.MatchString(base(word)) {
+	if strings.HasPrefix(line, `"`) || pythons().MatchString(base(word)) {
 		return python(word)
 	}
 	return python(line) // a path with spaces that nobody quoted
 }
 
 func python(path string) (launcher, bool) {
-	return launcher{python: path}, pythons.MatchString(base(path)) && !strings.ContainsFunc(path, unicode.IsControl)
+	return launcher{python: path}, pythons().MatchString(base(path)) && !strings.ContainsFunc(path, unicode.IsControl)
 }
 
 // base is the last part of a path of either system.

@@ -3,7 +3,6 @@ package install
 import (
 	"encoding/json"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -112,11 +111,11 @@ func (r receipt) specifier(pkg string) string {
 	return ""
 }
 
-var pep508 = regexp.MustCompile(`\A\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*\(?\s*((?:[=!~<>][^;@)]*)?)`)
+var pep508 = pattern(`\A\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*\(?\s*((?:[=!~<>][^;@)]*)?)`)
 
 // parseRequirement splits NAME[EXTRA] SPECIFIER; MARKER. A URL has no specifier.
 func parseRequirement(s string) (name, specifier string) {
-	m := pep508.FindStringSubmatch(s)
+	m := pep508().FindStringSubmatch(s)
 	if m == nil || strings.Contains(s, "://") {
 		return "", ""
 	}
