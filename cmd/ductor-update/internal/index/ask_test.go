@@ -186,7 +186,7 @@ func TestOlderAPI(t *testing.T) {
 
 func TestETag(t *testing.T) {
 	h := newHost(t)
-	h.pages[page] = func(w http.ResponseWriter, r *http.Request) {
+	h.set(page, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", `W/"a b"`)
 		if r.Header.Get("If-None-Match") == `W/"a b"` {
 			w.WriteHeader(http.StatusNotModified)
@@ -194,7 +194,7 @@ func TestETag(t *testing.T) {
 		}
 		w.Header().Set("Content-Type", htmlType)
 		fmt.Fprint(w, `<a href="ductor-1.0.tar.gz">`)
-	}
+	})
 	first := ask(t, h, Query{Installed: "0.9", Python: "3.11"})
 	if first.Latest != "1.0" || first.Validator == "" {
 		t.Fatalf("%+v", first)

@@ -83,11 +83,11 @@ func TestOffline(t *testing.T) {
 
 func TestAnswerThatBreaksOff(t *testing.T) {
 	h := newHost(t)
-	h.pages[page] = func(w http.ResponseWriter, _ *http.Request) {
+	h.set(page, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", jsonType)
 		w.Header().Set("Content-Length", "1000")
 		fmt.Fprint(w, `{"files":[]}`)
-	}
+	})
 	wantError(t, newClient(t), h.config(), Query{}, exitcode.Unavailable, "unexpected EOF")
 }
 
@@ -117,7 +117,7 @@ func TestOneGigabyte(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			h := newHost(t)
 			var sent atomic.Int64
-			h.pages[page] = func(w http.ResponseWriter, r *http.Request) {
+			h.set(page, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", jsonType)
 				var to io.Writer = w
 				switch how {
@@ -136,7 +136,7 @@ func TestOneGigabyte(t *testing.T) {
 						return
 					}
 				}
-			}
+			})
 			c := newClient(t)
 			if how == "packed" { // zeros pack so well that all of them fit into buffers
 				c.SimpleLimit = 1 << 20
@@ -177,7 +177,7 @@ func TestSlow(t *testing.T) {
 	for name, slow := range map[string]http.HandlerFunc{"silent": func(_ http.ResponseWriter, r *http.Request) { wait(r) }, "loris": trickle} {
 		t.Run(name, func(t *testing.T) {
 			h := newHost(t)
-			h.pages[page] = slow
+			h.set(page, slow)
 			c := newClient(t)
 			c.Timeout = 300 * time.Millisecond
 			wantError(t, c, h.config(), Query{}, exitcode.Unavailable, "300ms", h.URL+page)
@@ -185,7 +185,7 @@ func TestSlow(t *testing.T) {
 	}
 	h := newHost(t)
 	h.files(page, "ductor-1.0.tar.gz")
-	h.pages["/pypi/ductor/json"] = trickle
+	h.set("/pypi/ductor/json", trickle)
 	c := newClient(t)
 	c.Timeout = 2 * time.Second
 	a, err := c.Ask(t.Context(), h.config(), withDefaults(Query{}))
@@ -199,7 +199,7 @@ func TestSlow(t *testing.T) {
 func TestCancelled(t *testing.T) {
 	h := newHost(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	h.pages[page] = func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() }
+	h.set(page, func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })
 	_, err := newClient(t).Ask(ctx, h.config(), withDefaults(Query{}))
 	if !errors.Is(err, context.Canceled) || exitcode.Of(err) != exitcode.Unavailable {
 		t.Errorf("%v", err)
@@ -263,14 +263,14 @@ func TestCredentials(t *testing.T) {
 	with := func(h *host) Config {
 		return configOf(strings.Replace(h.URL, "http://", "http://someone:s3cret@", 1) + "/simple/?token=s3cret")
 	}
-	h.pages["/c/"] = func(w http.ResponseWriter, r *http.Request) {
+	h.set("/c/", func(w http.ResponseWriter, r *http.Request) {
 		if user, password, ok := r.BasicAuth(); !ok || user != "someone" || password != "s3cret" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
 		w.Header().Set("Content-Type", htmlType)
 		fmt.Fprint(w, `<a href="ductor-1.0.tar.gz">`)
-	}
+	})
 	h.redirect(page, "/c/")
 	a, err := newClient(t).Ask(t.Context(), with(h), withDefaults(Query{}))
 	if err != nil || a.Latest != "1.0" || strings.Contains(fmt.Sprintf("%+v", a), "s3cret") {

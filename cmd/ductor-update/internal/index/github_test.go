@@ -107,7 +107,7 @@ func TestAskGitHubErrors(t *testing.T) {
 
 func TestAskGitHubETag(t *testing.T) {
 	h := newHost(t)
-	h.pages["/api/repos/acme/bot/releases"] = func(w http.ResponseWriter, r *http.Request) {
+	h.set("/api/repos/acme/bot/releases", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", `"x"`)
 		if r.Header.Get("If-None-Match") == `"x"` {
 			w.WriteHeader(http.StatusNotModified)
@@ -115,7 +115,7 @@ func TestAskGitHubETag(t *testing.T) {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, releases)
-	}
+	})
 	c := githubOf(t, h)
 	first, err := c.AskGitHub(t.Context(), repo, Query{Installed: "1.0"})
 	if err != nil || first.Validator == "" {

@@ -108,7 +108,7 @@ func serveMade(t *testing.T, projects map[string][]madeFile) *host {
 			}
 			page += fmt.Sprintf("<a href=\"/f/%s\"%s>%[1]s</a><br>\n", f.name, attributes)
 			data := wheel(f.name)
-			h.pages["/f/"+f.name] = func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(data) }
+			h.set("/f/"+f.name, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(data) })
 		}
 		if n%2 == 0 {
 			h.put("/simple/"+name+"/", htmlType, page)

@@ -44,20 +44,28 @@ func (h *host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	page(w, r)
 }
 
+// set holds the lock for a client in another process, whose requests come from
+// nowhere for the race detector.
+func (h *host) set(path string, page http.HandlerFunc) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.pages[path] = page
+}
+
 func (h *host) put(path, mediaType, body string) {
-	h.pages[path] = func(w http.ResponseWriter, _ *http.Request) {
+	h.set(path, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", mediaType)
 		fmt.Fprint(w, body)
-	}
+	})
 }
 
 func (h *host) fail(path string, status int, header ...string) {
-	h.pages[path] = func(w http.ResponseWriter, _ *http.Request) {
+	h.set(path, func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i+1 < len(header); i += 2 {
 			w.Header().Set(header[i], header[i+1])
 		}
 		w.WriteHeader(status)
-	}
+	})
 }
 
 // files is a page of the Simple API with these files; each is a name, or a
