@@ -3,7 +3,7 @@
 GO      ?= go
 PREFIX  ?= /usr/local
 BIN     := bin
-TOOLS   := ductor-lock ductor-service ductor-supervise
+TOOLS   := ductor-lock ductor-service ductor-supervise ductor-update
 GOOS    ?= $(shell $(GO) env GOOS)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w -X ductor/internal/common/buildinfo.version=$(VERSION)
@@ -36,7 +36,7 @@ check: ## format, vet, staticcheck, three systems, man pages, scripts
 test-deps: ## install what the tests need (Debian, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  debootstrap gcc gcc-mingw-w64-x86-64 libc6-dev git libplist-utils mandoc python3 rsync shellcheck systemd util-linux vim-tiny wine wine64
+	  debootstrap gcc gcc-mingw-w64-x86-64 libc6-dev git libplist-utils mandoc pipx python3 python3-pip python3-venv rsync shellcheck systemd util-linux vim-tiny wine wine64
 	command -v docker >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker.io
 	sh test/systemd/image.sh
 

@@ -20,7 +20,11 @@ func TestHelp(t *testing.T) {
 	}
 	verbs := [][]string{nil}
 	for _, node := range parser.Model.Leaves(false) {
-		verbs = append(verbs, strings.Fields(node.Path())[1:])
+		var words []string
+		for n := node; n.Parent != nil; n = n.Parent {
+			words = append([]string{n.Name}, words...)
+		}
+		verbs = append(verbs, words)
 		if node.Help == "" {
 			t.Errorf("%s has no help", node.Name)
 		}

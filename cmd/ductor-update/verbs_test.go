@@ -97,7 +97,7 @@ func (w *world) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		out.Header().Set("Content-Type", "application/vnd.pypi.simple.v1+json")
 		var files []string
 		for _, v := range versions {
-			files = append(files, fmt.Sprintf(`{"filename":"ductor-%s-py3-none-any.whl","url":"x","hashes":{}}`, v))
+			files = append(files, fmt.Sprintf(`{"filename":"ductor-%s-py3-none-any.whl","url":"/files/ductor-%s-py3-none-any.whl","hashes":{}}`, v, v))
 		}
 		fmt.Fprintf(out, `{"meta":{"api-version":"1.0"},"name":"ductor","files":[%s]}`, strings.Join(files, ","))
 	}
@@ -222,12 +222,12 @@ func TestWatchStays(t *testing.T) {
 	newWorld(t)
 	news, out := io.Pipe()
 	ended := make(chan int, 1)
-	go func() { ended <- run([]string{"watch", "--initial", "0s"}, nil, out, io.Discard) }()
+	go func() { ended <- run([]string{"watch", "--initial", "0s"}, nil, out, os.Stderr) }()
 	line, err := bufio.NewReader(news).ReadString('\n')
 	if err != nil || !strings.Contains(line, `"latest":"1.1"`) {
 		t.Fatalf("%q, %v", line, err)
 	}
-	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil { // it listens by now
+	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil { // it listens by now
 		t.Fatal(err)
 	}
 	if code := <-ended; code != 0 {
