@@ -50,7 +50,7 @@ func TestHelp(t *testing.T) {
 			if code := run(append(verb, flag), nil, &out, &errs); code != 0 || errs.Len() > 0 {
 				t.Errorf("%v %s: code %d, stderr %q", verb, flag, code, &errs)
 			}
-			want := "Usage: " + strings.Join(append([]string{"ductor-update"}, verb...), " ") + " "
+			want := "Usage: " + strings.Join(append([]string{"ductor-update"}, verb...), " ")
 			if !strings.HasPrefix(out.String(), want) {
 				t.Errorf("%v %s does not start with %q:\n%s", verb, flag, want, &out)
 			}

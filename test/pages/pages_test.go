@@ -231,6 +231,7 @@ func TestEnvironment(t *testing.T) {
 		if tool == "ductor-service" {
 			used = append(used, listed(t, "cmd/ductor-service/internal/path/path.go", "Variables")...)
 		}
+		used = slices.DeleteFunc(used, func(s string) bool { return strings.HasPrefix(s, "_") || strings.HasSuffix(s, "_") }) // parts of names
 		same(t, tool, "the sources", used, "ENVIRONMENT", documentedVariables(t, readPage(t, tool+".1")))
 	}
 	all = slices.DeleteFunc(all, func(s string) bool { return !strings.HasPrefix(s, "DUCTOR_") })
@@ -292,7 +293,7 @@ func TestFilesOfTheHome(t *testing.T) {
 		}
 	}
 	known = append(known, "run/NAME/bot.pid.lock", "run/NAME/bot.pid.json", "run/NAME/hold.lock", "run/NAME/service.lock", "run/NAME/update.lock") // the siblings of every PID file
-	alone := []string{"run", "run/NAME/hold", "run/NAME/service", "run/NAME/update"}                                                          // those that are locks alone
+	alone := []string{"run", "run/NAME/hold", "run/NAME/service", "run/NAME/update"}                                                               // those that are locks alone
 	known = slices.DeleteFunc(known, func(s string) bool { return slices.Contains(alone, s) })
 	var described []string
 	for _, title := range readPage(t, "ductor-files.5").section(t, "DESCRIPTION").titles() {
