@@ -5,6 +5,11 @@ package wine_test
 var cannot = map[string]string{
 	"cmd/ductor-service/internal/backend:TestInsideTheService": "asks about its parent, and what wine starts from Unix has none",
 
+	"cmd/ductor-update/internal/index":   "its tests, which wait for servers of all kinds, do not end there",
+	"cmd/ductor-update/internal/install": "its trees are those of Unix; the forms of Windows are tested as data on Linux",
+
+	"cmd/ductor-update/internal/state:TestUnreadableIsLeftAlone": "of modes, which Windows has not",
+
 	"cmd/ductor-supervise:TestKilledSupervisors": "sends SIGUSR1, and looks for what is left in /proc",
 	"cmd/ductor-supervise:TestTakeoversAtOnce":   "looks for what is left in /proc",
 	"cmd/ductor-supervise:TestValues":            "of the names of signals",
