@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/windows"
 
 	"ductor/cmd/ductor-service/internal/backend"
+	"ductor/cmd/ductor-service/internal/definition"
 	"ductor/internal/common/atomicfile"
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
@@ -118,25 +120,26 @@ func openStreams() {
 	}
 }
 
-// openLog is without a name yet: the command line has not been read.
+// openLog is before the command line was parsed.
 func openLog(ending string) *os.File {
-	dir, err := home.Find(logHome)
+	dir, err := home.Find(given)
 	if err != nil || os.MkdirAll(dir.Logs(), 0o700) != nil {
 		return nil
 	}
-	f, err := atomicfile.OpenAppend(filepath.Join(dir.Logs(), "service."+ending), 0o600)
+	s := definition.Service{Name: cmp.Or(given("DUCTOR_NAME"), string(home.DefaultName)), Home: string(dir)}
+	f, err := atomicfile.OpenAppend(s.LogFile(ending), 0o600)
 	if err != nil {
 		return nil
 	}
 	return f
 }
 
-// logHome is the environment, and what --env says of it.
-func logHome(name string) string {
+// given is the environment, and what --env says of it.
+func given(name string) string {
 	value := os.Getenv(name)
 	for i, a := range os.Args {
-		if given, has := strings.CutPrefix(a, name+"="); has && i > 0 && os.Args[i-1] == "--env" {
-			value = given
+		if v, has := strings.CutPrefix(a, name+"="); has && i > 0 && os.Args[i-1] == "--env" {
+			value = v
 		}
 	}
 	return value

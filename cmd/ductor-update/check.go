@@ -78,17 +78,13 @@ func (f askFlags) check(ctx context.Context, std *cli.IO) (checkView, error) {
 	return v, nil
 }
 
-// statePath makes the bot's folder, in which the state is.
+// statePath makes nothing: a question that fails leaves nothing behind.
 func (f askFlags) statePath(std *cli.IO) (string, error) {
 	dir, err := home.Find(std.Getenv)
 	if err != nil {
 		return "", exitcode.Errorf(exitcode.Config, "%w", err)
 	}
-	run := dir.Run(f.Name)
-	if err := run.Make(); err != nil {
-		return "", exitcode.File(exitcode.CantCreat, err)
-	}
-	return run.UpdateState(), nil
+	return dir.Run(f.Name).UpdateState(), nil
 }
 
 // remember changes the state. What was wrong with the file has been said

@@ -131,6 +131,9 @@ func seconds(d time.Duration) string { return fmt.Sprintf("PT%dS", int(d.Seconds
 // launchd would put into the environment.
 func (s Service) runHere(command []string) []string {
 	words := []string{s.Runner, "run", "--env", "DUCTOR_HOME=" + s.Home}
+	if s.Name != "ductor" { // whose log it is
+		words = append(words, "--env", "DUCTOR_NAME="+s.Name)
+	}
 	for _, e := range s.Env {
 		words = append(words, "--env", e)
 	}
