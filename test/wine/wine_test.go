@@ -191,7 +191,7 @@ func (l *lab) run(t *testing.T, pkg string) {
 
 // wineItself is what wine says when it cannot start a process on a busy machine,
 // or has lost its server: nothing that a program of ours has done.
-var wineItself = regexp.MustCompile(`fork/exec .*: Internal error\.|wine client error:[^\n]*: Connection reset by peer`)
+var wineItself = regexp.MustCompile(`(?:fork/exec|execute) [^\n]*: Internal error\.|wine client error:[^\n]*: Connection reset by peer`)
 
 func (l *lab) try(t *testing.T, pkg, short string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
