@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"ductor/cmd/ductor-supervise/internal/hold"
 	"ductor/cmd/ductor-supervise/internal/journal"
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
+	"ductor/internal/common/hold"
 	"ductor/internal/common/home"
 )
 

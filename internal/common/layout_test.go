@@ -54,8 +54,9 @@ var siblings = map[string][]string{
 	"holder":   {"atomicfile", "exitcode", "jsonout", "lockfile", "process"}, // a record is an identity, in the envelope, beside a lock
 	"cli":      {"buildinfo", "exitcode", "jsonout"},                         // help, errors and JSON in one voice
 	"lockfile": {"exitcode"},
-	"sentinel": {"atomicfile", "exitcode"}, // a malformed one is 65, whoever meets it
-	"job":      {"process"},                // whether the leader of a group lives
+	"sentinel": {"atomicfile", "exitcode"},            // a malformed one is 65, whoever meets it
+	"job":      {"process"},                           // whether the leader of a group lives
+	"hold":     {"atomicfile", "lockfile", "process"}, // lines of identities, in a file that a lock guards
 	"clitest":  {"process"},
 }
 
