@@ -67,6 +67,7 @@ func (f askFlags) check(ctx context.Context, std *cli.IO) (checkView, error) {
 	if err != nil {
 		cli.Warn(std, "%v", err)
 	}
+	f.settle(std, st)
 	now := time.Now()
 	v, answer, err := a.check(ctx, st, now)
 	if err != nil {
@@ -76,6 +77,21 @@ func (f askFlags) check(ctx context.Context, std *cli.IO) (checkView, error) {
 		cli.Warn(std, "the answer is not remembered: %v", err)
 	}
 	return v, nil
+}
+
+// settle ends a probation that is over, if nobody upgrades just now.
+func (f askFlags) settle(std *cli.IO, st state.State) {
+	if len(st.Probation) == 0 {
+		return
+	}
+	u, err := newUpdater(std, f.Name)
+	if err != nil {
+		return
+	}
+	defer u.close()
+	if err := u.settle(); err != nil {
+		cli.Warn(std, "%v", err)
+	}
 }
 
 // statePath makes nothing: a question that fails leaves nothing behind.

@@ -10,7 +10,7 @@ import (
 	"ductor/internal/common/home"
 )
 
-const description = "See a new version of a bot that pip, pipx or uv installed."
+const description = "See a new version of a bot that pip, pipx or uv installed, upgrade it, and undo that."
 
 type grammar struct {
 	cli.Common
@@ -19,6 +19,8 @@ type grammar struct {
 	Check     checkCmd     `cmd:"" help:"Ask which version there is."`
 	Changelog changelogCmd `cmd:"" help:"Print what a release says of itself."`
 	Watch     watchCmd     `cmd:"" help:"Tell of each new version once."`
+	Upgrade   upgradeCmd   `cmd:"" help:"Install the newest version, test it, and go back if it does not work."`
+	Rollback  rollbackCmd  `cmd:"" help:"Go back to the version before."`
 	Sentinel  sentinelCmd  `cmd:"" help:"Write or consume upgrade-sentinel.json."`
 	Compare   compareCmd   `cmd:"" help:"Print -1, 0 or 1: the order of two versions."`
 }
@@ -41,6 +43,7 @@ type askFlags struct {
 }
 
 type modeCmd struct {
+	nameFlag
 	packageFlag
 	JSON bool `name:"json" help:"Print one JSON object."`
 }
@@ -52,6 +55,7 @@ type checkCmd struct {
 }
 
 type changelogCmd struct {
+	nameFlag
 	packageFlag
 	Source  string `placeholder:"github:OWNER/REPO" help:"Where the releases are; default: where the package says that its source is."`
 	JSON    bool   `name:"json" help:"Print one JSON object."`
@@ -67,20 +71,45 @@ type watchCmd struct {
 	Command  cli.Command   `arg:"" optional:"" name:"cmd" passthrough:"partial" help:"Run for each new version; default: print a line of JSON."`
 }
 
+type upgradeCmd struct {
+	nameFlag
+	packageFlag
+	Module  string        `placeholder:"MODULE" help:"What to import as a test; default: ductor_bot, or the name of the package."`
+	To      string        `placeholder:"VERSION" help:"This version, and not the newest."`
+	ChatID  cli.Number    `name:"chat-id" placeholder:"N" help:"Leave word for the next start, which tells this chat."`
+	Restart bool          `help:"Ask the supervisor for a restart when it is done."`
+	Timeout time.Duration `default:"10m" placeholder:"D" help:"How long it may take (${default})."`
+	DryRun  bool          `help:"Say what would be done."`
+	NoSmoke bool          `help:"Do not test the new version."`
+	JSON    bool          `name:"json" help:"Print one JSON object, also on a terminal."`
+}
+
+type rollbackCmd struct {
+	nameFlag
+	packageFlag
+	To        string `placeholder:"VERSION" xor:"which" help:"To this version; default: the one before the last upgrade."`
+	IfPending bool   `xor:"which" help:"Count a crash, and go back after the third one on probation; exit 1 if not."`
+	JSON      bool   `name:"json" help:"Print one JSON object, also on a terminal."`
+}
+
 type sentinelCmd struct {
 	Write   sentinelWriteCmd   `cmd:"" help:"Leave word of an upgrade for the next start."`
 	Consume sentinelConsumeCmd `cmd:"" help:"Print it and remove it: exit 1 if there is none."`
 }
 
 type sentinelWriteCmd struct {
+	nameFlag
 	ChatID cli.Number `name:"chat-id" required:"" placeholder:"N" help:"Whom to tell."`
 	Old    string     `required:"" placeholder:"A" help:"The version before."`
 	New    string     `required:"" placeholder:"B" help:"The version now."`
 }
 
-type sentinelConsumeCmd struct{}
+type sentinelConsumeCmd struct {
+	nameFlag
+}
 
 type compareCmd struct {
+	nameFlag
 	A string `arg:"" help:"A version."`
 	B string `arg:"" help:"Another."`
 }
@@ -92,6 +121,14 @@ func (c *watchCmd) AfterApply() error {
 	}
 	if c.Initial < 0 {
 		return fmt.Errorf("--initial=%s: must not be negative", c.Initial)
+	}
+	return nil
+}
+
+// AfterApply checks what the grammar cannot say.
+func (c *upgradeCmd) AfterApply() error {
+	if c.Timeout <= 0 {
+		return fmt.Errorf("--timeout=%s: must be positive", c.Timeout)
 	}
 	return nil
 }

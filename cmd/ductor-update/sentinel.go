@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
@@ -17,23 +18,24 @@ func (c *sentinelWriteCmd) Run(std *cli.IO) error {
 	if err != nil {
 		return exitcode.Errorf(exitcode.Config, "%w", err)
 	}
-	if err := os.MkdirAll(string(dir), 0o700); err != nil {
+	path := upgradeSentinel(dir, c.Name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return exitcode.File(exitcode.CantCreat, err)
 	}
 	u := sentinel.Upgrade{ChatID: int64(c.ChatID), OldVersion: c.Old, NewVersion: c.New}
-	if err := sentinel.WriteUpgrade(dir.UpgradeSentinel(), u); err != nil {
+	if err := sentinel.WriteUpgrade(path, u); err != nil {
 		return exitcode.File(exitcode.CantCreat, err)
 	}
 	return nil
 }
 
 // Run prints upgrade-sentinel.json and removes it.
-func (*sentinelConsumeCmd) Run(std *cli.IO) error {
+func (c *sentinelConsumeCmd) Run(std *cli.IO) error {
 	dir, err := home.Find(std.Getenv)
 	if err != nil {
 		return exitcode.Errorf(exitcode.Config, "%w", err)
 	}
-	u, err := sentinel.ConsumeUpgrade(dir.UpgradeSentinel())
+	u, err := sentinel.ConsumeUpgrade(upgradeSentinel(dir, c.Name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return exitcode.Status(exitcode.No)

@@ -125,6 +125,7 @@ func (w watcher) look(ctx context.Context) error {
 	if err != nil {
 		cli.Warn(w.std, "%v", err)
 	}
+	w.settle(w.std, st)
 	v, answer, err := a.check(ctx, st, w.now())
 	if err != nil {
 		return w.failed(err)

@@ -61,11 +61,10 @@ func build(flags ...string) (string, error) {
 	if dir := os.Getenv("DUCTOR_TEST_BIN"); dir != "" { // where there is no compiler
 		return dir, nil
 	}
-	dir, err := os.MkdirTemp("", "ductor-bin-")
+	dir, err := Folder()
 	if err != nil {
 		return "", err
 	}
-	built = append(built, dir)
 	seeSources()
 	args := append([]string{"build", "-o", dir + string(filepath.Separator)}, flags...)
 	cmd := exec.Command("go", append(args, "./cmd/...", "./test/fakebot", "./examples/...")...)
@@ -86,6 +85,16 @@ func seeSources() {
 }
 
 var built []string
+
+// Folder is a new one for the life of the test process, for what is dear to make
+// and used by many tests. Main removes it.
+func Folder() (string, error) {
+	dir, err := os.MkdirTemp("", "ductor-test-")
+	if err == nil {
+		built = append(built, dir)
+	}
+	return dir, err
+}
 
 // quietRace: programs with the race detector would sleep for a second at each
 // exit, for the sake of goroutines that race with the exit itself.

@@ -42,6 +42,8 @@ type State struct {
 	Blocked     []string          // versions that were gone back from
 	Probation   json.RawMessage   // an upgrade that has to prove itself
 	Journal     json.RawMessage   // an upgrade in progress
+	Previous    json.RawMessage   // the last upgrade that has proven itself
+	Garbage     []string          // folders to remove, which a killed run may have left
 
 	unknown map[string]json.RawMessage
 }
@@ -75,6 +77,7 @@ func (s *State) fields() []field {
 	return []field{
 		at("announced", &s.Announced), at("indexes", &s.Indexes), at("checked_at", &s.CheckedAt), at("next_check_at", &s.NextCheckAt),
 		at("failures", &s.Failures), at("blocked", &s.Blocked), at("probation", &s.Probation), at("journal", &s.Journal),
+		at("previous", &s.Previous), at("garbage", &s.Garbage),
 	}
 }
 
@@ -239,6 +242,11 @@ func (s *State) Block(version string) {
 	if !s.IsBlocked(version) {
 		s.Blocked = append(slices.Clone(s.Blocked), version)
 	}
+}
+
+// Unblock lets a version be offered again.
+func (s *State) Unblock(version string) {
+	s.Blocked = slices.DeleteFunc(slices.Clone(s.Blocked), func(v string) bool { return v == version })
 }
 
 // IsBlocked reports whether the version was gone back from.
