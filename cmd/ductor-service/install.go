@@ -45,10 +45,12 @@ func (c *installCmd) Run(std *cli.IO) error {
 	if err := b.mayInstall(ctx, std); err != nil {
 		return err
 	}
-	s, err := maker{std: std, owner: b.owner, flags: c.serviceFlags}.service()
+	m := maker{std: std, owner: b.owner, flags: c.serviceFlags}
+	s, err := m.service()
 	if err != nil {
 		return err
 	}
+	s = m.withRollback(ctx, s)
 	unlock, err := b.lock(ctx)
 	if err != nil {
 		return err

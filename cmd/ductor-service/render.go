@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"runtime"
 
 	"ductor/cmd/ductor-service/internal/definition"
@@ -16,13 +17,17 @@ func (c *renderCmd) Run(std *cli.IO) error {
 	if err != nil {
 		return err
 	}
-	s, err := maker{std: std, owner: o, flags: c.serviceFlags, lenient: true}.service()
+	m := maker{std: std, owner: o, flags: c.serviceFlags, lenient: true}
+	s, err := m.service()
 	if err != nil {
 		return err
 	}
 	p := definition.Platform(c.Platform)
 	if p == "" {
 		p = platforms[runtime.GOOS]
+	}
+	if c.Timer == "" && system(p) == runtime.GOOS {
+		s = m.withRollback(context.Background(), s)
 	}
 	files, err := s.Render(p)
 	if err != nil {
@@ -39,6 +44,18 @@ func (c *renderCmd) Run(std *cli.IO) error {
 
 // platforms are those of install.
 var platforms = map[string]definition.Platform{"linux": definition.SystemdUser, "darwin": definition.LaunchdAgent, "windows": definition.Task}
+
+// system is the one that a platform is of. Whether a bot can be upgraded is not
+// asked for a definition of another system, because the answer is of this one.
+func system(p definition.Platform) string {
+	switch p {
+	case definition.SystemdUser, definition.SystemdSystem:
+		return "linux"
+	case definition.LaunchdAgent, definition.LaunchdDaemon:
+		return "darwin"
+	}
+	return "windows"
+}
 
 // join puts a name in front of each of several, as systemctl cat does.
 func join(files []definition.File) []byte {

@@ -287,7 +287,7 @@ func rehearse(ctx context.Context, s definition.Service, starts bool) error {
 	words[0] = withConsole(words[0])
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Dir = s.Dir
-	cmd.Env = append(os.Environ(), append([]string{"DUCTOR_HOME=" + s.Home, "PATH=" + s.Path}, s.Env...)...)
+	cmd.Env = startEnv(os.Environ(), s)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()

@@ -110,6 +110,9 @@ func TestJudge(t *testing.T) {
 			{"the same that lingers", made(func(s *definition.Service) { s.Linger = true }), unchanged, unchanged},
 			{"another command", made(func(s *definition.Service) { s.Command = []string{"/usr/bin/other"} }), all, all},
 			{"another variable", made(func(s *definition.Service) { s.Env = []string{"A=1"} }), all, all},
+			{"one that takes upgrades back", made(func(s *definition.Service) {
+				s.Command, s.Rollback = []string{"/usr/bin/bot", "--on-crash", "/usr/bin/ductor-update rollback --if-pending", "--now"}, "/usr/bin/ductor-update"
+			}), all, all},
 			{"one without a timer", made(func(s *definition.Service) { s.Updater = "" }), all, all},
 			{"edited", with(main, editedByHand(t, p, ours[main])), edited, byForce},
 			{"foreign", with(main, []byte("somebody's")), foreign, byForce},

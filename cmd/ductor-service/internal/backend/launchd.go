@@ -243,7 +243,7 @@ func (l *Launchd) Uninstall(ctx context.Context, _ bool) (Removed, error) {
 	if _, err := a.mine(a.main()); err != nil {
 		var e *exitcode.Error
 		errors.As(err, &e)
-		return Removed{}, e.WithHint("remove it yourself: launchctl bootout %s; rm %s", a.jobs[0].target(), shellQuote(a.path(a.main())))
+		return Removed{}, e.WithHint("remove it yourself: launchctl bootout %s; rm %s", a.jobs[0].target(), ShellQuote(a.path(a.main())))
 	}
 	jobs := slices.DeleteFunc(slices.Clone(a.jobs), func(j job) bool { return !a.isMine(j) && !a.orphan(j) })
 	if len(jobs) == 0 {

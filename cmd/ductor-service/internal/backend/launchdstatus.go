@@ -107,7 +107,7 @@ func (l *Launchd) oldAgents(ctx context.Context, a agents) (found []Problem) {
 			if err != nil || !j.loaded {
 				continue
 			}
-			fix = fmt.Sprintf("launchctl bootout %s; rm %s", j.target(), shellQuote(l.path(name)))
+			fix = fmt.Sprintf("launchctl bootout %s; rm %s", j.target(), ShellQuote(l.path(name)))
 		}
 		found = append(found, Problem{"old-definition", name + " was not written by ductor-service", fix})
 	}

@@ -51,7 +51,7 @@ func (s *Systemd) linger(ctx context.Context, wanted bool) (turnedOn bool, probl
 }
 
 func (s *Systemd) lingerOff(why string) Problem {
-	p := Problem{Code: "linger-off", Message: "the bot is stopped when you log out, and starts when you log in", Fix: "loginctl enable-linger " + shellQuote(s.user)}
+	p := Problem{Code: "linger-off", Message: "the bot is stopped when you log out, and starts when you log in", Fix: "loginctl enable-linger " + ShellQuote(s.user)}
 	if why != "" {
 		p.Message += ": linger was refused: " + oneLine(why)
 		p.Fix = "sudo " + p.Fix

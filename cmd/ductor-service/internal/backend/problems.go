@@ -3,6 +3,7 @@ package backend
 import (
 	"os"
 	"runtime"
+	"slices"
 
 	"ductor/cmd/ductor-service/internal/definition"
 )
@@ -15,7 +16,7 @@ func commonProblems(p definition.Platform, st *definition.Stored, data []byte) [
 		return nil
 	}
 	var found []Problem
-	for _, program := range []string{st.Runner, st.Command[0], st.Sandbox, st.Updater} {
+	for _, program := range slices.Compact([]string{st.Runner, st.Command[0], st.Sandbox, st.Updater, st.Rollback}) {
 		if program != "" && !executable(program) {
 			found = append(found, Problem{"exec-missing", program + " cannot be executed", reinstall(st.Service)})
 		}

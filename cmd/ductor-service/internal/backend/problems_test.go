@@ -64,6 +64,14 @@ func TestCommonProblems(t *testing.T) {
 		if got := problemsOf(t, p, rendered(t, p, s)); got != "exec-missing" {
 			t.Errorf("%s: without its updater: %q", p, got)
 		}
+		s.Rollback = s.Updater
+		if got := problemsOf(t, p, rendered(t, p, s)); got != "exec-missing" {
+			t.Errorf("%s: it is told twice, or not at all: %q", p, got)
+		}
+		s.Updater = ""
+		if got := problemsOf(t, p, rendered(t, p, s)); got != "exec-missing" {
+			t.Errorf("%s: without what takes upgrades back: %q", p, got)
+		}
 		if err := os.Remove(s.Runner); err != nil {
 			t.Fatal(err)
 		}

@@ -96,7 +96,7 @@ func (s *Systemd) stored() (stored, error) {
 		case masked(s.path(name)):
 			data = nil
 		case err != nil:
-			return nil, exitcode.File(exitcode.Config, err).WithHint("look what it is: ls -l %s", shellQuote(s.path(name)))
+			return nil, exitcode.File(exitcode.Config, err).WithHint("look what it is: ls -l %s", ShellQuote(s.path(name)))
 		}
 		have[name] = data
 	}
@@ -119,7 +119,7 @@ func (s *Systemd) plain() error {
 		case to == os.DevNull:
 			return exitcode.Errorf(exitcode.Config, "%q is masked", name).WithHint("systemctl --user unmask %s", name)
 		default:
-			return exitcode.Errorf(exitcode.Config, "%q is a link to %q", s.path(name), to).WithHint("remove it: rm %s", shellQuote(s.path(name)))
+			return exitcode.Errorf(exitcode.Config, "%q is a link to %q", s.path(name), to).WithHint("remove it: rm %s", ShellQuote(s.path(name)))
 		}
 	}
 	return nil
@@ -185,5 +185,5 @@ func (s *Systemd) reachable() error {
 		return err
 	}
 	return exitcode.Errorf(exitcode.Unavailable, "the user manager of %q does not run: no %s", s.user, filepath.Join(s.run, "systemd/private")).
-		WithHint("sudo loginctl enable-linger %s", shellQuote(s.user))
+		WithHint("sudo loginctl enable-linger %s", ShellQuote(s.user))
 }

@@ -22,14 +22,14 @@ func (s *Systemd) Examine(context.Context) (problems []Problem) {
 	for _, st := range s.others() {
 		if gone := missing(st.Service); gone != "" && st.Part == definition.PartService {
 			problems = append(problems, Problem{"orphan", fmt.Sprintf("%s.service starts %q, which is gone", st.Name, gone),
-				fmt.Sprintf("DUCTOR_HOME=%s ductor-service uninstall --name %s", shellQuote(st.Home), st.Name)})
+				fmt.Sprintf("DUCTOR_HOME=%s ductor-service uninstall --name %s", ShellQuote(st.Home), st.Name)})
 		}
 	}
 	return problems
 }
 
 func (s *Systemd) noJournal() Problem {
-	return Problem{"no-journal", "you may read no journal, so that ductor-service logs shows nothing", "sudo usermod -aG systemd-journal " + shellQuote(s.user)}
+	return Problem{"no-journal", "you may read no journal, so that ductor-service logs shows nothing", "sudo usermod -aG systemd-journal " + ShellQuote(s.user)}
 }
 
 // journalReadable: without a persistent journal there is none for each user, and

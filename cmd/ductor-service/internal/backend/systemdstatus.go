@@ -62,7 +62,7 @@ func (s *Systemd) Status(ctx context.Context) (Status, error) {
 	}
 	st.Problems = append(st.Problems, commonProblems(s.Platform(), st.Stored, data)...)
 	if err := s.reachable(); err != nil {
-		st.Problems = append(st.Problems, Problem{"manager-unreachable", err.Error(), "sudo loginctl enable-linger " + shellQuote(s.user)})
+		st.Problems = append(st.Problems, Problem{"manager-unreachable", err.Error(), "sudo loginctl enable-linger " + ShellQuote(s.user)})
 		return st, nil
 	}
 	shown, err := s.show(ctx)

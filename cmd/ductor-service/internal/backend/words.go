@@ -2,6 +2,7 @@ package backend
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"ductor/cmd/ductor-service/internal/definition"
@@ -9,8 +10,8 @@ import (
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
-// shellQuote writes a word so that a shell reads it as it is.
-func shellQuote(word string) string {
+// ShellQuote writes a word so that a shell reads it as it is.
+func ShellQuote(word string) string {
 	if plainWord.MatchString(word) {
 		return word
 	}
@@ -35,13 +36,23 @@ func reinstall(s definition.Service, flags ...string) string {
 		words = append(words, "--also-sandbox")
 	}
 	words = append(words, "--")
-	for _, w := range s.Command {
-		words = append(words, shellQuote(w))
+	for _, w := range asked(s) {
+		words = append(words, ShellQuote(w))
 	}
 	if !s.DefaultHome {
-		words = append([]string{"DUCTOR_HOME=" + shellQuote(s.Home)}, words...)
+		words = append([]string{"DUCTOR_HOME=" + ShellQuote(s.Home)}, words...)
 	}
 	return strings.Join(words, " ")
+}
+
+// asked is the command without the hook that install put in front: typed again,
+// it would be the user's own, and stay for ever.
+func asked(s definition.Service) []string {
+	i := slices.Index(s.Command, "--on-crash")
+	if s.Rollback == "" || i < 0 || i+2 > len(s.Command) {
+		return s.Command
+	}
+	return slices.Delete(slices.Clone(s.Command), i, i+2)
 }
 
 // missing is the first program of a service that is gone, or "".

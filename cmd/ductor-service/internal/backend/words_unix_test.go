@@ -39,13 +39,13 @@ var shellWords = []string{"", "plain", "a b", "it's", "'", "''", `"`, `\`, `a\nb
 func TestShellQuote(t *testing.T) {
 	quoted := make([]string, len(shellWords))
 	for i, w := range shellWords {
-		quoted[i] = shellQuote(w)
+		quoted[i] = ShellQuote(w)
 	}
 	if _, got := shellReads(t, "ductor-service "+strings.Join(quoted, " ")); !slices.Equal(got, shellWords) {
 		t.Errorf("%q\nnot %q", got, shellWords)
 	}
 	for _, plain := range []string{"/usr/bin/bot", "A=b", "--flag=1,2", "a@b:c+d%e"} {
-		if got := shellQuote(plain); got != plain {
+		if got := ShellQuote(plain); got != plain {
 			t.Errorf("%s became %s, which nobody wants to type", plain, got)
 		}
 	}
@@ -64,6 +64,20 @@ func TestReinstall(t *testing.T) {
 	line := reinstall(full, "--force")
 	if home, got := shellReads(t, line); home != full.Home || !slices.Equal(got, want) {
 		t.Errorf("%s\n%q, %q\nnot %q", line, home, got, want)
+	}
+}
+
+// TestReinstallAsks anew whether a bot can be upgraded: the hook that install
+// added is no word of the user's, and one of the user's is.
+func TestReinstallAsks(t *testing.T) {
+	s := definition.Service{Name: "ductor", DefaultHome: true, Rollback: "/usr/bin/ductor-update",
+		Command: []string{"/s", "run", "--on-crash", "/usr/bin/ductor-update rollback --if-pending", "--stdin", "--", "/bot", "--on-crash", "x"}}
+	if got := reinstall(s); got != "ductor-service install -- /s run --stdin -- /bot --on-crash x" {
+		t.Error(got)
+	}
+	s.Rollback = ""
+	if got := reinstall(s); got != "ductor-service install -- /s run --on-crash '/usr/bin/ductor-update rollback --if-pending' --stdin -- /bot --on-crash x" {
+		t.Error(got)
 	}
 }
 

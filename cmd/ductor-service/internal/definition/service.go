@@ -30,6 +30,7 @@ type Service struct {
 	User        string   `json:"user"`                   // login name; on Windows the SID
 	Sandbox     string   `json:"sandbox,omitempty"`      // ductor-sandbox, absolute: brought up before the command
 	Updater     string   `json:"updater,omitempty"`      // ductor-update, absolute: runs each hour
+	Rollback    string   `json:"rollback,omitempty"`     // ductor-update, absolute: what the --on-crash calls that we put into Command
 	StopSeconds int      `json:"stop_seconds"`           // how long a stop may take
 	Linger      bool     `json:"linger,omitempty"`       // linger was turned on for it
 }
