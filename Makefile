@@ -43,7 +43,7 @@ test-deps: ## install what the tests need (Debian, as root)
 bench-deps: ## install the peers to measure beside (Debian, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  gcc libc6-dev runit s6 daemontools supervisor entr util-linux
+	  gcc libc6-dev runit s6 daemontools supervisor entr util-linux pipx python3 python3-venv strace
 
 bench: build ## measure beside the peers that are installed
 	@GO='$(GO)' sh bench/run.sh

@@ -56,6 +56,7 @@ var parts = []part{
 	{"size", (*bench).size},
 	{"start", (*bench).start},
 	{"lock", (*bench).lock},
+	{"update", (*bench).update},
 	{"restart", (*bench).restart},
 	{"watch", (*bench).watch},
 	{"idle", (*bench).idle},

@@ -82,6 +82,7 @@ type spec struct {
 	dir   string
 	stdin *os.File
 	quiet bool
+	env   []string // besides what all get, or in place of it
 }
 
 // fork starts a program in a process group of its own, so that a Ctrl-C
@@ -97,23 +98,36 @@ func (b *bench) fork(s spec) (int, error) {
 	}
 	return syscall.ForkExec(s.argv[0], s.argv, &syscall.ProcAttr{
 		Dir:   s.dir,
-		Env:   []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.tmp, "DUCTOR_HOME=" + b.home(), "TERM=dumb"},
+		Env:   b.environ(s.env),
 		Files: []uintptr{in.Fd(), out.Fd(), out.Fd()},
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})
 }
 
+// environ has no name twice: programs differ in which of two they take.
+func (b *bench) environ(more []string) []string {
+	all := slices.Clone(more)
+	for _, kv := range []string{"PATH=" + os.Getenv("PATH"), "HOME=" + b.tmp, "DUCTOR_HOME=" + b.home(), "TERM=dumb"} {
+		name, _, _ := strings.Cut(kv, "=")
+		if !slices.ContainsFunc(more, func(s string) bool { return strings.HasPrefix(s, name+"=") }) {
+			all = append(all, kv)
+		}
+	}
+	return all
+}
+
 // timeRun returns how long a program took, from before its fork until its end
 // is known. A program that fails is measured for nothing, and so an error.
-func (b *bench) timeRun(argv []string) (time.Duration, error) {
+func (b *bench) timeRun(s spec) (time.Duration, error) {
+	// Not until the end: endAll would wait for pip.
 	b.starting.Lock()
-	defer b.starting.Unlock()
-	var status syscall.WaitStatus
 	begin := time.Now()
-	pid, err := b.fork(spec{argv: argv, quiet: true})
+	pid, err := b.fork(s)
+	b.starting.Unlock()
 	if err != nil {
-		return 0, fmt.Errorf("start %q: %w", argv[0], err)
+		return 0, fmt.Errorf("start %q: %w", s.argv[0], err)
 	}
+	var status syscall.WaitStatus
 	for {
 		_, err = syscall.Wait4(pid, &status, 0, nil)
 		if !errors.Is(err, syscall.EINTR) {
@@ -121,8 +135,11 @@ func (b *bench) timeRun(argv []string) (time.Duration, error) {
 		}
 	}
 	took := time.Since(begin)
-	if err != nil || status.ExitStatus() != 0 {
-		return 0, fmt.Errorf("%q: exit %d, %w", argv, status.ExitStatus(), err)
+	if err != nil {
+		return 0, fmt.Errorf("wait for %q: %w", s.argv, err)
+	}
+	if status.ExitStatus() != 0 {
+		return 0, fmt.Errorf("%q: exit %d", s.argv, status.ExitStatus())
 	}
 	return took, nil
 }

@@ -7,34 +7,34 @@ import (
 	"path/filepath"
 )
 
-// rounds of short programs, and how many before them do not count: caches are
-// to be warm.
-const (
-	shortRounds = 300
-	warmUp      = 10
-)
+// shortRounds are those of short programs.
+const shortRounds = 300
+
+// warmUp is how many rounds before so many do not count: caches are to be warm.
+func warmUp(rounds int) int { return max(1, rounds/30) }
 
 // contender is a short program in a comparison.
 type contender struct {
 	name string
 	ours bool
 	argv []string
+	env  []string // see spec
 }
 
 // compare runs every contender once a round, in an order that changes, so that
 // what disturbs the machine disturbs all alike.
-func (b *bench) compare(list []contender) []row {
+func (b *bench) compare(rounds int, list []contender) []row {
 	rows := make([]row, len(list))
 	for i, c := range list {
 		rows[i] = row{name: c.name, ours: c.ours}
 	}
-	for n := range warmUp + shortRounds {
+	for n := range warmUp(rounds) + rounds {
 		for _, i := range rand.Perm(len(list)) {
 			if rows[i].err != nil {
 				continue
 			}
-			took, err := b.timeRun(list[i].argv)
-			if rows[i].err = err; err == nil && n >= warmUp {
+			took, err := b.timeRun(spec{argv: list[i].argv, env: list[i].env, quiet: true})
+			if rows[i].err = err; err == nil && n >= warmUp(rounds) {
 				rows[i].values = append(rows[i].values, took.Seconds()*1e3)
 			}
 		}
@@ -47,12 +47,12 @@ func (b *bench) start() []section {
 	return []section{{
 		what: "start", unit: "ms", digits: 2, ref: "true",
 		budget: atMost("≤ 2 × true + 1 ms", 2, "true", 1),
-		rows: b.compare([]contender{
-			{"ductor-lock --version", true, []string{b.ours("ductor-lock"), "--version"}},
-			{"ductor-supervise --version", true, []string{b.ours("ductor-supervise"), "--version"}},
-			{"true", false, []string{b.find("true")}},
-			{"Go hello", false, []string{b.helper("hello")}},
-			{"kong hello", false, []string{b.helper("konghello"), "--version"}},
+		rows: b.compare(shortRounds, []contender{
+			{"ductor-lock --version", true, []string{b.ours("ductor-lock"), "--version"}, nil},
+			{"ductor-supervise --version", true, []string{b.ours("ductor-supervise"), "--version"}, nil},
+			{"true", false, []string{b.find("true")}, nil},
+			{"Go hello", false, []string{b.helper("hello")}, nil},
+			{"kong hello", false, []string{b.helper("konghello"), "--version"}, nil},
 		}),
 	}}
 }
@@ -61,7 +61,7 @@ func (b *bench) start() []section {
 func (b *bench) lock() []section {
 	dir := b.folder("lock")
 	nothing := b.find("true")
-	list := []contender{{"ductor-lock run F -- true", true, []string{b.ours("ductor-lock"), "run", filepath.Join(dir, "ours"), "--", nothing}}}
+	list := []contender{{"ductor-lock run F -- true", true, []string{b.ours("ductor-lock"), "run", filepath.Join(dir, "ours"), "--", nothing}, nil}}
 	for _, peer := range []struct {
 		name string
 		args []string
@@ -74,7 +74,7 @@ func (b *bench) lock() []section {
 	return []section{{
 		what: "run under a lock", unit: "ms", digits: 2, ref: "flock F true",
 		budget: atMost("≤ 2 × flock (goal 1.5)", 2, "flock F true", 0),
-		rows:   b.compare(list),
+		rows:   b.compare(shortRounds, list),
 	}}
 }
 
