@@ -91,10 +91,13 @@ func (c *change) version() string {
 
 func (c *change) frozen() []string { return install.Frozen(c.Packages) }
 
-// missing are the packages that are not as they were.
+// missing are the packages that are not as they were. Where the upgrade was
+// finished, only those count that it has changed: others are somebody else's.
 func (c *change) missing() []string {
 	now := c.frozen()
-	return slices.DeleteFunc(slices.Clone(c.Frozen), func(p string) bool { return slices.Contains(now, p) })
+	return slices.DeleteFunc(slices.Clone(c.Frozen), func(p string) bool {
+		return slices.Contains(now, p) || len(c.After) > 0 && slices.Contains(c.After, p)
+	})
 }
 
 const (
@@ -131,7 +134,7 @@ func (c *change) judge(k crash) verdict {
 		ran = k.at.Sub(begin)
 	}
 	switch {
-	case k.ran >= 0 && k.at.Add(-k.ran).Before(c.Since):
+	case k.ran >= 0 && k.at.Add(-k.ran).Before(c.Since) && !k.at.Before(c.Since): // a clock that was set back proves nothing
 		return notOurs
 	case ran >= provenAfter:
 		return proven

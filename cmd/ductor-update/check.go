@@ -84,7 +84,7 @@ func (f askFlags) settle(std *cli.IO, st state.State) {
 	if len(st.Probation) == 0 {
 		return
 	}
-	u, err := newUpdater(std, f.Name)
+	u, err := newUpdater(std, f.Name, 0)
 	if err != nil {
 		return
 	}

@@ -27,6 +27,7 @@ type grammar struct {
 
 type packageFlag struct {
 	Package string `default:"ductor" placeholder:"PACKAGE" help:"The package (${default})."`
+	Python  string `placeholder:"PATH" help:"The interpreter that has it; default: the one that its script names."`
 }
 
 type nameFlag struct {

@@ -36,7 +36,7 @@ func (c *modeCmd) Run(std *cli.IO) error {
 var root string
 
 func (f packageFlag) find(std *cli.IO) (install.Install, error) {
-	return install.Find(install.Query{Package: f.Package, Getenv: std.Getenv, Root: root})
+	return install.Find(install.Query{Package: f.Package, Python: f.Python, Getenv: std.Getenv, Root: root})
 }
 
 // modeText quotes what comes from files.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,13 +21,17 @@ func (c *rollbackCmd) Run(std *cli.IO) error {
 	ignoreHangups()
 	ctx, stop := interruptible(undoTime)
 	defer stop()
-	u, err := newUpdater(std, c.Name)
+	patience := time.Duration(0)
+	if c.IfPending { // a crash that is not counted is a crash more
+		patience = lockPatience
+	}
+	u, err := newUpdater(std, c.Name, patience)
 	if err != nil {
 		return err
 	}
 	defer u.close()
 	r, err := c.rollback(ctx, u)
-	u.out.close()
+	u.close()
 	if r.Status == "" {
 		return err
 	}
@@ -37,12 +42,18 @@ func (c *rollbackCmd) Run(std *cli.IO) error {
 	return r.print(std, c.JSON)
 }
 
+// lockPatience is for a check that just writes down what it has seen.
+const lockPatience = 3 * time.Second
+
 func (c *rollbackCmd) rollback(ctx context.Context, u *updater) (result, error) {
-	if r, err := u.recover(ctx, false); r != nil || err != nil {
-		if r == nil {
-			r = &result{}
-		}
-		return *r, err
+	r, err := u.recover(ctx, false)
+	if err != nil && c.To != "" {
+		_, err = u.tidy(true, false)
+	} else if r != nil || err != nil {
+		return *cmp.Or(r, &result{}), err
+	}
+	if err != nil {
+		return result{}, err
 	}
 	if c.IfPending {
 		return c.ifPending(ctx, u)
@@ -66,6 +77,9 @@ func (c *rollbackCmd) ifPending(ctx context.Context, u *updater) (result, error)
 		return result{}, exitcode.Status(exitcode.No)
 	}
 	if p.version() != p.New { // somebody has installed another one since
+		return result{}, errors.Join(u.prove(p), exitcode.Status(exitcode.No))
+	}
+	if u.ranLong(p.Since) {
 		return result{}, errors.Join(u.prove(p), exitcode.Status(exitcode.No))
 	}
 	switch p.judge(thisCrash(u.std)) {
@@ -109,21 +123,16 @@ func thisCrash(std *cli.IO) crash {
 // back undoes an upgrade. The copy is used while nobody else has changed the
 // environment since.
 func (u *updater) back(ctx context.Context, p *change) (result, error) {
-	bad, spare := p.New, ""
+	bad := p.New
 	if !slices.Equal(p.After, p.frozen()) {
-		p.Copy, spare = "", p.Copy
+		p.Copy = ""
 	}
-	err := u.drop([]string{spare}, func(s *state.State) {
-		s.Block(canonical(bad))
-		if spare != "" {
-			s.Probation = encode(p)
-		}
-	})
+	err := u.change(func(s *state.State) { s.Block(canonical(bad)) })
 	if err == nil {
 		err = u.goBack(ctx, p, false)
 	}
 	r := p.result(rolledBack)
-	r.Old, r.Target = bad, p.Old
+	r.Old, r.Target, r.Tail = bad, p.Old, u.out.end()
 	if err != nil {
 		r.Status, r.Reason = failed, err.Error()
 		return r, err
@@ -137,7 +146,7 @@ func (c *rollbackCmd) to(ctx context.Context, u *updater) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	r := result{Status: refused, Old: in.Version, New: in.Version, Package: in.Package, Mode: in.Mode, Reason: in.Reason, Fix: in.Fix}
+	r := refusal(in)
 	if !in.Upgradeable {
 		return r, r.failure(0)
 	}
@@ -161,6 +170,9 @@ func (c *rollbackCmd) to(ctx context.Context, u *updater) (result, error) {
 	r.Status, r.Reason = rolledBack, ""
 	if p := u.record(u.st.Probation); err == nil && p != nil {
 		err = u.drop([]string{p.Copy}, func(s *state.State) { s.Probation = nil; s.Block(canonical(in.Version)) })
+	}
+	if err == nil {
+		err = u.leaveWord(sentinel.Upgrade{OldVersion: r.New, NewVersion: in.Version}.Undone())
 	}
 	return r, err
 }

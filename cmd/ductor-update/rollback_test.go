@@ -33,7 +33,7 @@ func TestJudge(t *testing.T) {
 		{"unknown lengths", []crash{{after(10), unknown}, {after(100), unknown}, {after(219), unknown}}, "counted counted bad"},
 		{"an unknown length, long after", []crash{{after(10), unknown}, {after(130), unknown}}, "counted proven"},
 		{"nobody called before", []crash{{after(3600), unknown}}, "proven"},
-		{"a clock that was set back", []crash{{after(-100), 0}, {after(-100), unknown}}, "notOurs counted"},
+		{"a clock that was set back", []crash{{after(-100), 0}, {after(-100), unknown}, {after(-90), time.Second}}, "counted counted bad"},
 	} {
 		c := change{Since: since}
 		var got []string
@@ -161,6 +161,7 @@ func TestForeignChange(t *testing.T) {
 	w := newVenvWorld(t, pyindex.Release{Version: "1.0", Deps: []string{"dep"}}, pyindex.Release{Pkg: "dep", Version: "1.0"})
 	w.index.Publish(pyindex.Release{Pkg: "dep", Version: "2.0"}, pyindex.Release{Version: "1.1", Deps: []string{"dep==2.0"}}, pyindex.Release{Pkg: "other", Version: "3.0"})
 	w.do(0, "upgraded", "upgrade")
+	w.index.Publish(pyindex.Release{Pkg: "gone", Version: "1.0"})
 	w.command(w.venv+"/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "other")
 	w.do(0, "rolled-back", "rollback")
 	w.says("1.0")
@@ -217,7 +218,7 @@ func TestInterrupted(t *testing.T) {
 		{changing, 0, "rolled-back", []string{"rollback", "--if-pending"}, "1.0", "", true},
 		{changed, 0, "rolled-back", []string{"rollback"}, "1.0", "", true},
 		{undoing, 0, "rolled-back", []string{"rollback", "--if-pending"}, "1.0", "", true},
-		{changed, 0, "unchanged", []string{"upgrade"}, "1.1", "probation", true},
+		{changed, 0, "upgraded", []string{"upgrade"}, "1.1", "probation", true},
 	} {
 		t.Run(string(tt.phase)+" "+tt.verb[0], func(t *testing.T) {
 			os.Remove(filepath.Join(w.dir, "home/upgrade-sentinel.json"))
@@ -324,9 +325,46 @@ func FuzzDecode(f *testing.F) {
 }
 
 func TestSays(t *testing.T) {
-	for text, want := range map[string]bool{"ductor 1.0": true, "1.0\n": true, "v1.0 (abc)": true, "ductor 11.0": false, "1.0.1": false, "1.0rc1": false, "1.0+local": false, "x1.0": false, "version 1.0.\n": true, "": false} {
+	for text, want := range map[string]bool{"ductor 1.0": true, "1.0\n": true, "v1.0 (abc)": true, "ductor 11.0": false, "1.0.1": false, "1.0.0": true, "01.00": true, "1.0rc1": false, "1.0+local": false, "x1.0": false, "version 1.0.\n": true, "": false} {
 		if says(text, "1.0") != want {
 			t.Errorf("%q", text)
 		}
 	}
+}
+
+// TestRepairedByHand: what somebody has installed over a half done upgrade stays.
+func TestRepairedByHand(t *testing.T) {
+	w := newVenvWorld(t, pyindex.Release{Version: "1.0"}, pyindex.Release{Version: "1.1"}, pyindex.Release{Version: "3.0"})
+	w.do(0, "upgraded", "upgrade", "--to", "1.1")
+	_, err := state.Change(filepath.Join(w.dir, "home/run/ductor/update.json"), func(s *state.State) error {
+		c, err := decode(s.Probation)
+		if err != nil {
+			return err
+		}
+		c.Phase = changing
+		s.Journal, s.Probation = encode(c), nil
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.command(w.venv+"/bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "ductor==3.0")
+	w.do(1, "", "rollback", "--if-pending")
+	w.says("3.0")
+	w.clean()
+}
+
+// TestLongRunBefore: a bot that has run for two minutes, and was stopped, has
+// proven its version; a crash weeks later says nothing of it.
+func TestLongRunBefore(t *testing.T) {
+	w := newVenvWorld(t, pyindex.Release{Version: "1.0"}, pyindex.Release{Version: "1.1"})
+	w.do(0, "upgraded", "upgrade")
+	w.setProbation(func(c *change) { c.Since = c.Since.Add(-time.Hour); c.Crashes = 2 })
+	line := fmt.Sprintf(`{"schema":1,"seq":1,"time":%q,"type":"child_exit","code":0,"runtime_seconds":130}`+"\n", time.Now().Add(-10*time.Minute).UTC().Format(time.RFC3339Nano))
+	if err := os.WriteFile(filepath.Join(w.dir, "home/run/ductor/events.jsonl"), []byte(line), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.event(1, "", 0)
+	w.says("1.1")
+	w.clean("previous")
 }

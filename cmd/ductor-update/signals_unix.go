@@ -17,3 +17,5 @@ var upgradeSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
 // ignoreHangups: neither the end of a terminal, nor that of the bot that reads
 // what we say, must cut an upgrade short.
 func ignoreHangups() { signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE) }
+
+func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }

@@ -10,3 +10,6 @@ var upgradeSignals = []os.Signal{os.Interrupt}
 
 // ignoreHangups: Windows has none.
 func ignoreHangups() {}
+
+// terminate: nothing can be asked to end that has no console of ours.
+func terminate(p *os.Process) error { return p.Kill() }

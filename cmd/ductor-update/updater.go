@@ -1,15 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"ductor/cmd/ductor-update/internal/install"
@@ -39,15 +42,19 @@ type updater struct {
 	lock *lockfile.Lock
 }
 
-// newUpdater takes the lock, or fails with TempFail.
-func newUpdater(std *cli.IO, name home.Name) (*updater, error) {
+// newUpdater takes the lock, waits for it for a time, or fails with TempFail.
+func newUpdater(std *cli.IO, name home.Name, patience time.Duration) (*updater, error) {
 	dir, err := home.Find(std.Getenv)
 	if err != nil {
 		return nil, exitcode.Errorf(exitcode.Config, "%w", err)
 	}
 	u := &updater{std: std, name: name, home: dir, run: dir.Run(name)}
 	u.path = u.run.UpdateState()
-	u.lock, err = lockfile.Try(u.run.UpdateLock())
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		if u.lock, err = lockfile.Try(u.run.UpdateLock()); !errors.Is(err, lockfile.ErrHeld) || time.Now().After(end) {
+			break
+		}
+	}
 	switch {
 	case errors.Is(err, lockfile.ErrHeld):
 		return nil, exitcode.Errorf(exitcode.TempFail, "%q is being upgraded already", name).WithID("busy")
@@ -55,6 +62,9 @@ func newUpdater(std *cli.IO, name home.Name) (*updater, error) {
 		return nil, err
 	}
 	u.out = newOutput(std.Err, std.Getenv)
+	own := *std
+	own.Err = notes{u.out} // who does not read must not hold us up
+	u.std = &own
 	if u.st, err = state.Read(u.path); err != nil {
 		if !errors.Is(err, state.ErrMalformed) {
 			u.close()
@@ -67,7 +77,10 @@ func newUpdater(std *cli.IO, name home.Name) (*updater, error) {
 
 func (u *updater) close() {
 	u.out.close()
-	_ = u.lock.Close()
+	if u.lock != nil {
+		_ = u.lock.Close()
+		u.lock = nil
+	}
 }
 
 func (u *updater) warn(format string, args ...any) {
@@ -98,14 +111,23 @@ func (u *updater) record(raw json.RawMessage) *change {
 // forget ends a change that has changed nothing, or is undone. The journal goes
 // first: without it nobody looks for the copy.
 func (u *updater) forget(c *change) error {
-	return u.drop([]string{c.Copy}, func(s *state.State) {
+	dirs := []string{c.Copy}
+	if p, err := decode(u.st.Probation); err == nil && p != nil && p.ID == c.ID {
+		dirs = append(dirs, p.Copy)
+	}
+	end := func(s *state.State) {
 		s.Journal = nil
 		for _, raw := range []*json.RawMessage{&s.Probation, &s.Previous} {
 			if p, err := decode(*raw); err == nil && p != nil && p.ID == c.ID {
 				*raw = nil
 			}
 		}
-	})
+	}
+	err := u.drop(slices.Compact(dirs), end)
+	if errors.Is(err, syscall.ENOSPC) && snapshot.Remove(c.Copy) == nil { // that made room
+		err = u.change(end)
+	}
+	return err
 }
 
 // drop changes the state so that nobody needs these copies any more, and removes
@@ -121,19 +143,23 @@ func (u *updater) drop(dirs []string, f func(*state.State)) error {
 	return u.sweep()
 }
 
-// sweep removes what is not needed any more. What is not ours by its name stays.
+// sweep removes what is not needed any more. What is not ours by its name stays,
+// and so does what cannot be removed, which is said.
 func (u *updater) sweep() error {
 	if len(u.st.Garbage) == 0 {
 		return nil
 	}
+	var left []string
 	for _, dir := range u.st.Garbage {
-		if filepath.IsAbs(dir) && strings.HasPrefix(filepath.Base(dir), copyPrefix) {
-			if err := snapshot.Remove(dir); err != nil {
-				return err
-			}
+		if !filepath.IsAbs(dir) || !strings.HasPrefix(filepath.Base(dir), copyPrefix) {
+			continue
+		}
+		if err := snapshot.Remove(dir); err != nil {
+			u.warn("%v", err)
+			left = append(left, dir)
 		}
 	}
-	return u.change(func(s *state.State) { s.Garbage = nil })
+	return u.change(func(s *state.State) { s.Garbage = left })
 }
 
 // newChange is one of an install, before anything is done.
@@ -230,10 +256,34 @@ func (u *updater) settle() error {
 	switch {
 	case p.version() != p.New:
 	case up && st.Since.After(p.Since) && time.Since(st.Since) >= provenAfter:
+	case u.ranLong(p.Since):
 	default:
 		return nil
 	}
 	return u.prove(p)
+}
+
+// ranLong looks for a run in the supervisor's history that began after the upgrade
+// and was long enough, however it ended.
+func (u *updater) ranLong(since time.Time) bool {
+	for _, path := range []string{u.run.Events() + ".1", u.run.Events()} {
+		data, _ := atomicfile.Read(path, 4<<20)
+		for line := range bytes.Lines(data) {
+			var e struct {
+				Type    string    `json:"type"`
+				Time    time.Time `json:"time"`
+				Runtime float64   `json:"runtime_seconds"`
+			}
+			ran := time.Duration(0)
+			if json.Unmarshal(line, &e) == nil && e.Type == "child_exit" {
+				ran = time.Duration(e.Runtime * float64(time.Second))
+			}
+			if ran >= provenAfter && !e.Time.Add(-ran).Before(since) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (u *updater) prove(p *change) error {
@@ -255,6 +305,9 @@ func (u *updater) recover(ctx context.Context, mayStay bool) (*result, error) {
 	switch {
 	case c.Phase == copying:
 		return nil, u.forget(c)
+	case c.replaced(ctx):
+		u.warn("an upgrade from %s was interrupted, and somebody has installed %s since: that stays", safe(c.Old), safe(c.version()))
+		return nil, u.forget(c)
 	case c.Phase == changed && mayStay:
 		u.warn("an upgrade to %s was interrupted; it is finished now", safe(c.New))
 		r, err := u.test(ctx, c, 1)
@@ -271,15 +324,34 @@ func (u *updater) recover(ctx context.Context, mayStay bool) (*result, error) {
 	return &r, u.leaveWord(sentinel.Upgrade{ChatID: c.ChatID, OldVersion: c.Old, NewVersion: r.Old}.Undone())
 }
 
+// replaced reports whether somebody has put things right by hand: what is there
+// is another version than those of the upgrade, and works.
+func (c *change) replaced(ctx context.Context) bool {
+	now := c.version()
+	if now == unknownVersion || slices.ContainsFunc([]string{c.Old, c.New, c.Target}, func(v string) bool { return v != "" && sameVersion(now, v) }) {
+		return false
+	}
+	for _, check := range c.Checks {
+		if c.smoke(ctx, check, now) != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // goBack brings back what was before. What the installer was doing is uncertain
 // if it was cut short. On failure the journal stays, and the next run tries
 // again.
 func (u *updater) goBack(ctx context.Context, c *change, uncertain bool) error {
-	if err := u.journal(c, undoing); err != nil {
+	err := u.journal(c, undoing)
+	if known := u.record(u.st.Journal); err != nil && (known == nil || known.ID != c.ID) {
 		return err
+	} else if err != nil { // a full disk: what is known leads to the same
+		u.warn("%v", err)
 	}
-	err := u.restore(ctx, c, uncertain)
-	if err != nil {
+	release := u.hold()
+	defer release()
+	if err := u.restore(ctx, c, uncertain); err != nil {
 		return exitcode.Errorf(exitcode.OSErr, "%s %s could not be brought back: %w", c.Pkg, c.Old, err).
 			WithHint("ductor-update rollback --if-pending tries again; or %s", quoted(append(slices.Clone(c.Undo.Argv), c.Pkg+"=="+c.Old)))
 	}
@@ -287,12 +359,12 @@ func (u *updater) goBack(ctx context.Context, c *change, uncertain bool) error {
 }
 
 func (u *updater) restore(ctx context.Context, c *change, uncertain bool) error {
-	if done, err := u.putBack(c); done || err != nil {
-		return err
+	if u.putBack(c) {
+		return nil
 	}
 	specs := c.missing()
-	if main := c.Pkg + "==" + c.Old; len(specs) == 0 && (uncertain || c.version() != c.Old) {
-		specs = []string{main}
+	if main := c.Pkg + "==" + c.Old; (uncertain || c.version() != c.Old) && !slices.ContainsFunc(specs, func(p string) bool { return sameSpec(p, main) }) {
+		specs = append(specs, main)
 	}
 	if len(specs) == 0 {
 		return nil
@@ -306,30 +378,55 @@ func (u *updater) restore(ctx context.Context, c *change, uncertain bool) error 
 	case now != c.Old:
 		return exitcode.Errorf(exitcode.OSErr, "the disk has version %s", now)
 	}
+	for _, check := range c.Checks {
+		if err := c.smoke(ctx, check, c.Old); err != nil && !errors.Is(err, errUntested) {
+			return err
+		}
+	}
 	return snapshot.Sync(c.Packages)
+}
+
+// sameSpec: the frozen list has names in their normal form.
+func sameSpec(frozen, spec string) bool {
+	return strings.EqualFold(strings.ReplaceAll(frozen, "-", "_"), strings.ReplaceAll(strings.ReplaceAll(spec, "-", "_"), ".", "_")) || frozen == spec
 }
 
 // putBack uses the copy, if there is one, and reports whether that was all. A
 // copy that cannot be put back stays where it is: files of the user's may be in
 // it.
-func (u *updater) putBack(c *change) (done bool, err error) {
+func (u *updater) putBack(c *change) bool {
 	if _, err := os.Lstat(c.Copy); c.Copy == "" || err != nil {
-		return false, nil
+		return false
 	}
+	var err error
 	if snapshot.Whole(c.Copy) {
 		err = snapshot.Restore(c.Prefix, c.Copy)
 	}
 	if err == nil && c.version() == c.Old {
-		return true, nil
+		u.tellUndone(c)
+		return true
 	}
 	u.warn("the copy in %q cannot be put back, and is left there: %v", c.Copy, cmp.Or(err, error(exitcode.Errorf(exitcode.DataErr, "it has version %s", c.version()))))
 	dir := c.Copy
-	c.Copy = ""
-	if err := u.journal(c, undoing); err != nil {
+	if c.Copy = ""; u.journal(c, undoing) != nil {
 		c.Copy = dir
-		return false, err
 	}
-	return false, nil
+	return false
+}
+
+// tellUndone names the files of the user's that have another name now.
+func (u *updater) tellUndone(c *change) {
+	n := 0
+	for _, part := range (install.Install{Mode: c.Mode, Prefix: c.Prefix, SitePackages: c.Packages, User: c.User}).Parts() {
+		_ = filepath.WalkDir(filepath.Join(c.Prefix, part), func(path string, e fs.DirEntry, err error) error {
+			if err == nil && !e.IsDir() && strings.Contains(e.Name(), snapshot.Suffix) {
+				if n++; n <= 10 {
+					u.warn("%q was written since the upgrade, and is kept under this name", path)
+				}
+			}
+			return nil
+		})
+	}
 }
 
 // canonical is a version as the index has it.
@@ -340,12 +437,24 @@ func canonical(v string) string {
 	return v
 }
 
-// leaveWord writes the sentinel that the bot's next start reads.
+// leaveWord writes the sentinel that the bot's next start reads. One that nobody
+// has read yet, of an upgrade that is undone, is a lie: its chat is told the
+// truth, or nothing.
 func (u *updater) leaveWord(s sentinel.Upgrade) error {
+	path := upgradeSentinel(u.home, u.name)
+	if s.Status == sentinel.RolledBack {
+		data, err := atomicfile.Read(path, sentinel.MaxSize)
+		if old, perr := sentinel.ParseUpgrade(data); err == nil && perr == nil && old.Status == "" && old.NewVersion != s.NewVersion {
+			if s.ChatID == 0 && old.ChatID == 0 {
+				return atomicfile.Remove(path)
+			}
+			s.ChatID = cmp.Or(s.ChatID, old.ChatID)
+		}
+	}
 	if s.ChatID == 0 {
 		return nil
 	}
-	if err := sentinel.WriteUpgrade(upgradeSentinel(u.home, u.name), s); err != nil {
+	if err := sentinel.WriteUpgrade(path, s); err != nil {
 		return exitcode.File(exitcode.CantCreat, err)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -69,6 +70,7 @@ type plan struct {
 	exact   bool // this version and no other
 	limited bool // the installer may keep to a range that the target is not in
 	command install.Command
+	last    install.Command // for the last try, where the installer goes on to see nothing newer
 }
 
 // lagDelays are before each try: a mirror of an index, or its cache, may take
@@ -83,50 +85,74 @@ func (c *upgradeCmd) Run(std *cli.IO) error {
 	if c.DryRun {
 		return c.dryRun(std)
 	}
-	in, err := c.find(std)
-	if err != nil {
+	if done, err := c.refuse(std); done {
 		return err
-	}
-	if !in.Upgradeable {
-		return report(std, c.JSON, result{Status: refused, Old: in.Version, New: in.Version, Package: in.Package, Mode: in.Mode, Reason: in.Reason, Fix: in.Fix}, nil)
 	}
 	ignoreHangups()
 	ctx, stop := interruptible(c.Timeout)
 	defer stop()
-	u, err := newUpdater(std, c.Name)
+	u, err := newUpdater(std, c.Name, 0)
 	if err != nil {
 		return err
 	}
 	defer u.close()
 	r, err := c.upgrade(ctx, u)
-	u.out.close()
+	u.close()
 	if r.Status == "" {
 		return err
 	}
+	done := err == nil && (r.Status == upgraded || r.Status == unverified)
 	err = report(std, c.JSON, r, err)
-	if done := r.Status == upgraded || r.Status == unverified; done && err == nil && c.Restart {
-		return askRestart(u.home, c.Name)
+	if done && c.Restart { // also where nobody reads what we print
+		err = errors.Join(err, askRestart(u.home, c.Name))
 	}
 	return err
 }
 
+// refuse comes before anything is made, but not before what a killed run has
+// left is put right: an environment that lacks half of its files looks like one
+// that cannot be upgraded.
+func (c *upgradeCmd) refuse(std *cli.IO) (bool, error) {
+	path, err := askFlags{nameFlag: c.nameFlag}.statePath(std)
+	if err != nil {
+		return true, err
+	}
+	if st, _ := state.Read(path); len(st.Journal) > 0 {
+		return false, nil
+	}
+	in, err := c.find(std)
+	if err != nil || in.Upgradeable {
+		return err != nil, err
+	}
+	return true, report(std, c.JSON, refusal(in), nil)
+}
+
+func refusal(in install.Install) result {
+	return result{Status: refused, Old: in.Version, New: in.Version, Package: in.Package, Mode: in.Mode, Reason: in.Reason, Fix: in.Fix}
+}
+
 // upgrade puts in order what a run before has left, and does its own then.
 func (c *upgradeCmd) upgrade(ctx context.Context, u *updater) (result, error) {
-	if r, err := u.recover(ctx, true); err != nil {
-		if r == nil {
-			r = &result{}
-		}
-		return *r, err
-	}
-	if err := u.settle(); err != nil {
-		return result{}, err
+	finished, err := u.tidy(c.To != "", true)
+	if err != nil {
+		return finished, err
 	}
 	in, err := c.find(u.std)
 	if err != nil {
 		return result{}, err
 	}
+	if !in.Upgradeable {
+		return refusal(in), nil
+	}
 	p, r, err := c.plan(ctx, u.std, u.st, in)
 	if err != nil || r.Status != "" {
+		if code := interruption(ctx, err); err != nil && code != nil && ctx.Err() != nil {
+			r = refusal(in)
+			r.Status, r.Reason, r.Fix, err = failed, err.Error(), "", code
+		}
+		if r.Status == unchanged && (finished.Status == upgraded || finished.Status == unverified) {
+			return finished, err // what was asked for, too
+		}
 		return r, err
 	}
 	ch, err := newChange(in, c.Module)
@@ -139,6 +165,28 @@ func (c *upgradeCmd) upgrade(ctx context.Context, u *updater) (result, error) {
 		ch.Checks = ch.passed(ctx)
 	}
 	return u.perform(ctx, ch, p)
+}
+
+// tidy puts in order what a run before has left. It has its own time: the way
+// back is not the upgrade's. What cannot be undone stands in the way of
+// everything but a version that somebody has named.
+func (u *updater) tidy(named, mayStay bool) (result, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
+	defer cancel()
+	r, err := u.recover(ctx, mayStay)
+	if err != nil && named {
+		u.warn("%v; that is given up for the version that was named", err)
+		if c := u.record(u.st.Journal); c != nil {
+			err = u.forget(c)
+		}
+	}
+	if r == nil {
+		r = &result{}
+	}
+	if err == nil {
+		err = u.settle()
+	}
+	return *r, err
 }
 
 // plan decides what to do; a result with a status is the answer already.
@@ -175,7 +223,9 @@ func (c *upgradeCmd) plan(ctx context.Context, std *cli.IO, st state.State, in i
 	} else if limits, lerr := version.ParseSpecifiers(in.Specifier); err == nil && lerr == nil {
 		p.limited = !limits.Admits(target)
 	}
-	p.command, err = in.Upgrade()
+	if p.last, err = in.Exact(v.Latest); err == nil {
+		p.command, err = in.Upgrade()
+	}
 	return p, result{}, err
 }
 
@@ -203,7 +253,7 @@ func (c *upgradeCmd) dryRun(std *cli.IO) error {
 	if err != nil {
 		return err
 	}
-	r := result{Status: refused, Old: in.Version, New: in.Version, Package: in.Package, Mode: in.Mode, Reason: in.Reason, Fix: in.Fix}
+	r := refusal(in)
 	var p plan
 	if in.Upgradeable {
 		path, err := askFlags{nameFlag: c.nameFlag}.statePath(std)
@@ -240,14 +290,14 @@ var (
 // perform does it: copy, install, test, and back if need be.
 func (u *updater) perform(ctx context.Context, c *change, p plan) (result, error) {
 	c.Target = p.target
+	release := sync.OnceFunc(u.hold())
+	defer release()
 	if err := u.copy(c); err != nil {
 		return result{}, err
 	}
 	if err := u.journal(c, changing); err != nil {
 		return result{}, errors.Join(err, u.forget(c))
 	}
-	release := u.hold()
-	defer release()
 	tries, err := u.install(ctx, c, p)
 	if err == nil {
 		c.New, c.After = c.version(), c.frozen()
@@ -282,7 +332,11 @@ func (u *updater) copy(c *change) error {
 
 // install runs the installer until the disk has another version.
 func (u *updater) install(ctx context.Context, c *change, p plan) (tries int, err error) {
-	for _, delay := range lagDelays {
+	command := p.command
+	for i, delay := range lagDelays {
+		if i > 0 && i == len(lagDelays)-1 && !p.exact && !p.limited {
+			command = p.last // the installer says why it does not
+		}
 		if delay > 0 {
 			u.out.begin("%s: %v; again in %s", p.target, errLag, delay)
 		}
@@ -293,24 +347,27 @@ func (u *updater) install(ctx context.Context, c *change, p plan) (tries int, er
 		}
 		tries++
 		u.out.begin("%s %s → %s", c.Pkg, c.Old, p.target)
-		err = installer.Run(ctx, installer.Job{Argv: p.command.Argv, Env: installer.Environment(p.command.Env...), Mark: c.ID, Out: u.out})
+		err = installer.Run(ctx, installer.Job{Argv: command.Argv, Env: installer.Environment(command.Env...), Mark: c.ID, Out: u.out})
 		now := c.version()
 		switch {
+		case err == nil && now != c.Old && !p.exact && u.st.IsBlocked(canonical(now)):
+			return tries, fmt.Errorf("the installer brought version %s, which the bot went back from", now)
 		case err == nil && now != c.Old:
 			return tries, p.fits(c.Old, now)
 		case err == nil && p.limited:
 			return tries, errLimit
-		case err != nil && (ctx.Err() != nil || !u.out.lags()):
+		case err != nil && (ctx.Err() != nil || !u.out.lags(c.Pkg)):
 			return tries, err
 		}
 	}
 	return tries, errLag
 }
 
-// lags recognises pip's and uv's words for a version that the index has not.
-func (o *output) lags() bool {
+// lags recognises pip's and uv's words for a version that the index has not; of a
+// dependency they mean something else.
+func (o *output) lags(pkg string) bool {
 	text := o.end()
-	return strings.Contains(text, "No matching distribution found") || strings.Contains(text, "no version of")
+	return strings.Contains(text, "No matching distribution found for "+pkg+"==") || strings.Contains(text, "no version of "+pkg+"==")
 }
 
 // fits refuses what is not what was wanted.
@@ -355,7 +412,7 @@ func (u *updater) giveUp(ctx context.Context, c *change, p plan, tries int, why 
 	}
 	back, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
-	if err := u.goBack(back, c, ctx.Err() != nil); err != nil {
+	if err := u.goBack(back, c, ctx.Err() != nil || installer.Died(why)); err != nil {
 		r.Status, r.New = failed, c.version()
 		return r, err
 	}
@@ -393,6 +450,9 @@ func (u *updater) test(ctx context.Context, c *change, tries int) (result, error
 	if ctx.Err() != nil {
 		return r, interruption(ctx, ctx.Err())
 	}
+	if errors.Is(why, errUntested) {
+		return r, nil
+	}
 	return r, u.change(func(s *state.State) { s.Block(canonical(c.New)) })
 }
 
@@ -409,7 +469,7 @@ func (u *updater) keep(c *change) (result, error) {
 	p, spare := *c, ""
 	if base := u.record(u.st.Probation); base != nil {
 		spare = base.Copy
-		if base.New == c.Old && base.Packages == c.Packages {
+		if base.New == c.Old && base.Packages == c.Packages && base.Pkg == c.Pkg {
 			p.Old, p.Copy, p.Frozen, p.Undo, spare = base.Old, base.Copy, base.Frozen, base.Undo, c.Copy
 		}
 	}

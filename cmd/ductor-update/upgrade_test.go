@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -50,8 +51,9 @@ func TestUpgrade(t *testing.T) {
 	}
 	w.says("1.0")
 	w.clean("blocked")
-	if got := w.file("home/upgrade-sentinel.json"); got != `{"chat_id":-42,"old_version":"1.0","new_version":"1.1"}`+"\n" {
-		t.Errorf("nobody was named: %q", got)
+	// The chat that was to hear of 1.1 hears the truth.
+	if got := w.file("home/upgrade-sentinel.json"); got != `{"chat_id":-42,"old_version":"2.0rc1","new_version":"1.0","status":"rolled-back"}`+"\n" {
+		t.Errorf("%q", got)
 	}
 }
 
@@ -241,4 +243,78 @@ func TestPipx(t *testing.T) {
 	if r := w.do(78, "pinned", "upgrade"); r.Fix != "pipx install --force ductor" {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestReaderWhoDoesNotRead must not hold up an upgrade: a bot that waits for us
+// before it reads what we say.
+func TestReaderWhoDoesNotRead(t *testing.T) {
+	bin := buildUpdate(t)
+	w := newVenvWorld(t, pyindex.Release{Version: "1.0"}, pyindex.Release{Version: "1.1"})
+	pip := filepath.Join(w.dir, "noisy")
+	if err := os.MkdirAll(filepath.Join(pip, "pip_noise"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// Python starts this with every interpreter, and so with pip.
+	if err := os.WriteFile(filepath.Join(pip, "sitecustomize.py"), []byte("import sys\nif 'pip' in sys.argv[0:1] or '-m' in sys.orig_argv:\n    print('x' * 2000000)\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PYTHONPATH", pip)
+	cmd := exec.Command(bin, "upgrade", "--json")
+	r, stuck, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd.Stderr = stuck
+	out, err := cmd.Output()
+	stuck.Close()
+	if err != nil || !strings.Contains(string(out), `"status":"upgraded"`) {
+		t.Errorf("%v: %.300s", err, out)
+	}
+	w.says("1.1")
+}
+
+// TestBlockedIsNotInstalled, whatever a mirror still shows.
+func TestBlockedIsNotInstalled(t *testing.T) {
+	defer func(d []time.Duration) { lagDelays = d }(lagDelays)
+	lagDelays = []time.Duration{0, time.Millisecond}
+	w := newVenvWorld(t, pyindex.Release{Version: "1.0"}, pyindex.Release{Version: "1.1"})
+	w.do(0, "upgraded", "upgrade")
+	w.do(0, "rolled-back", "rollback")
+	w.index.Publish(pyindex.Release{Version: "1.2", Hidden: 1000})
+	if r := w.do(71, "rolled-back", "upgrade"); r.New != "1.0" || !strings.Contains(r.Reason, "1.1") {
+		t.Errorf("%+v", r)
+	}
+	w.says("1.0")
+	w.clean("blocked")
+}
+
+// TestHalfDoneComesFirst: what a killed run has left looks like an installation
+// that cannot be upgraded, and is put right before anybody says so.
+func TestHalfDoneComesFirst(t *testing.T) {
+	bin := buildUpdate(t)
+	w := newVenvWorld(t, pyindex.Release{Version: "1.0"}, pyindex.Release{Version: "1.1"})
+	stay := make(chan struct{})
+	defer close(stay)
+	reached := make(chan struct{})
+	w.index.OnFile(func() { close(reached); <-stay })
+	cmd := exec.Command(bin, "upgrade")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-reached
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	for _, name := range []string{"bin/ductor", "lib/python3*/site-packages/ductor-1.0.dist-info", "lib/python3*/site-packages/ductor_bot"} {
+		found, _ := filepath.Glob(filepath.Join(w.venv, name))
+		for _, f := range found {
+			os.RemoveAll(f)
+		}
+	}
+	w.index.OnFile(func() {})
+	if r := w.do(0, "upgraded", "upgrade"); r.Old != "1.0" || r.New != "1.1" {
+		t.Errorf("%+v", r)
+	}
+	w.says("1.1")
+	w.clean("probation")
 }

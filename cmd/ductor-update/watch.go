@@ -9,13 +9,16 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"time"
 
 	"ductor/cmd/ductor-update/internal/index"
 	"ductor/cmd/ductor-update/internal/state"
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
+	"ductor/internal/common/home"
 	"ductor/internal/common/jsonout"
+	"ductor/internal/common/lockfile"
 )
 
 // watcher is a watch in progress.
@@ -50,6 +53,8 @@ func (c *watchCmd) Run(std *cli.IO) error {
 	return w.loop(ctx)
 }
 
+func (w watcher) run() home.Run { return home.Run(filepath.Dir(w.path)) }
+
 func program(word string) (string, error) {
 	found, err := exec.LookPath(word)
 	switch {
@@ -64,6 +69,9 @@ func program(word string) (string, error) {
 // upgradeable refuses what could never act on the news.
 func (w watcher) upgradeable() error {
 	in, err := w.find(w.std)
+	if _, held, lerr := lockfile.Holder(w.run().UpdateLock()); lerr == nil && held { // its files come and go just now
+		return err
+	}
 	if err == nil && !in.Upgradeable {
 		e := exitcode.Errorf(exitcode.Config, "%s cannot be upgraded where it is: %s", in.Package, safe(in.Reason))
 		if in.Fix != "" {
@@ -167,6 +175,8 @@ func (w watcher) tell(ctx context.Context, v checkView) error {
 	}
 	cmd := exec.CommandContext(ctx, w.words[0], w.words[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(line), w.std.Out, w.std.Err
+	// It may be an upgrade, which has to undo what it has begun.
+	cmd.Cancel, cmd.WaitDelay = func() error { return terminate(cmd.Process) }, 2*time.Minute
 	cmd.Env = append(os.Environ(), "DUCTOR_UPDATE_CURRENT="+v.Current, "DUCTOR_UPDATE_LATEST="+v.Latest, "DUCTOR_UPDATE_PACKAGE="+v.Package)
 	if err := cmd.Run(); err != nil {
 		return exitcode.Errorf(exitcode.OSErr, "%s: %w; it is run again the next time", w.words[0], err)

@@ -16,7 +16,7 @@ func ended(c Config, s State, now time.Time) (State, []Action, []Note) {
 		return quit(s, Down, 0)
 	case own && slices.Contains(c.FatalCodes, exit.Code):
 		return quit(s, Fatal, exit.Code)
-	case exit.NotExecuted && !s.Executed && s.Intent == NoIntent:
+	case exit.NotExecuted && !s.Executed && s.Intent == NoIntent && !mayBeMended(c, s, exit.Code):
 		return quit(s, Fatal, exit.Code)
 	case s.Intent == IntentHang:
 		return crashed(c, s, now)
@@ -29,6 +29,13 @@ func ended(c Config, s State, now time.Time) (State, []Action, []Note) {
 		return next, actions, []Note{{Type: "unrequested_exit"}}
 	}
 	return crashed(c, s, now)
+}
+
+// mayBeMended: a command that is not there at the first start is a mistake, but
+// where there is a crash hook it may also be the half done upgrade that the hook
+// undoes. It has one chance.
+func mayBeMended(c Config, s State, code int) bool {
+	return c.CrashHook && s.Restarts == 0 && (code == exitcode.CannotExec || code == exitcode.NotFound)
 }
 
 // again starts the next run at once. Requests that the bot can make itself (a

@@ -929,3 +929,18 @@ func TestStepLeavesItsInputAlone(t *testing.T) {
 		t.Errorf("from %s\nto   %s", text, after)
 	}
 }
+
+// TestCommandThatIsNotThere: a crash hook may bring it back, once.
+func TestCommandThatIsNotThere(t *testing.T) {
+	c := usual
+	c.CrashHook = true
+	missing := Exit{Code: 127, NotExecuted: true}
+	b := begin(t, c).do(LeaderExited{missing}, TreeGone{})
+	b.want(Backoff, 0)
+	b.do(HookDone{}).wait().do(LeaderExited{missing}, TreeGone{})
+	b.want(Fatal, 127)
+	held := begin(t, c).do(LeaderExited{Exit{Code: 75, NotExecuted: true}}, TreeGone{})
+	held.want(Fatal, 75)
+	mended := begin(t, c).do(LeaderExited{missing}, TreeGone{}, HookDone{}).wait().do(Executed{})
+	mended.want(Up, 0)
+}

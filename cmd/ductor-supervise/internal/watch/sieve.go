@@ -27,6 +27,8 @@ var defaultIgnore = []string{
 	".mypy_cache", ".pytest_cache", ".ruff_cache", ".ipynb_checkpoints", ".idea", ".vscode",
 	// The names by which sentinels and markers are taken away.
 	"*.taken[0-9]*",
+	// What ductor-update keeps until an upgrade is proven.
+	".ductor-update-*",
 	// Temporaries: of vim (swap files, and the file by which it tries whether
 	// it may), of Emacs (locks, autosaves), backups of nearly all, JetBrains,
 	// VS Code, Kate, GNOME, Kakoune, Zed and whatever uses Rust's tempfile,

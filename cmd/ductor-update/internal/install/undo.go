@@ -1,6 +1,7 @@
 package install
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,6 +21,9 @@ func Frozen(sitePackages string) []string {
 		}
 		head, err := readHead(filepath.Join(sitePackages, name, "METADATA"), maxHeader)
 		pkg, version := parseMetadata(head)
+		if _, derr := os.Lstat(filepath.Join(sitePackages, name, "direct_url.json")); derr == nil {
+			continue
+		}
 		if err == nil && pkg != "" && version != "" && mayBe(stem+".dist-info", pkg) {
 			all = append(all, normal(pkg)+"=="+version)
 		}
@@ -63,9 +67,18 @@ func (in Install) Parts() []string {
 // Writable checks that the user may change what an installer would. Errors:
 // NoPerm.
 func (in Install) Writable() error {
-	if in.SitePackages != "" && !writable(in.SitePackages) {
-		return exitcode.Errorf(exitcode.NoPerm, "%q is not yours to change", in.SitePackages).
-			WithHint("run it as the user who installed %s", in.Package)
+	folders := []string{in.SitePackages}
+	if parts := in.Parts(); parts != nil { // they are replaced as a whole
+		folders = append(folders, in.Prefix)
+		for _, p := range parts[:2] {
+			folders = append(folders, filepath.Join(in.Prefix, p), filepath.Dir(filepath.Join(in.Prefix, p)))
+		}
+	}
+	for _, dir := range folders {
+		if _, err := os.Stat(dir); dir != "" && err == nil && !writable(dir) {
+			return exitcode.Errorf(exitcode.NoPerm, "%q is not yours to change", dir).
+				WithHint("run it as the user who installed %s", in.Package)
+		}
 	}
 	return nil
 }

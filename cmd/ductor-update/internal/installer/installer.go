@@ -79,6 +79,13 @@ func Why(argv []string, err error) string {
 	return err.Error()
 }
 
+// Died reports whether the program was killed, so that nobody knows how far it
+// came.
+func Died(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && !exit.Exited()
+}
+
 // name is what the program is known by: pip, and not the Python that runs it.
 func name(argv []string) string {
 	if len(argv) > 2 && argv[1] == "-m" {

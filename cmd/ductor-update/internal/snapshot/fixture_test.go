@@ -191,10 +191,10 @@ func (e env) use() (users map[string]string) {
 		users[before[i]] = before[i+1]
 	}
 	for i := 0; i < len(aside); i += 2 {
-		users[aside[i]+suffix] = aside[i+1]
+		users[aside[i]+Suffix] = aside[i+1]
 	}
-	delete(users, site+"/kind/users"+suffix)
-	users[site+"/kind"+suffix+"/users"] = "in a folder that was a file"
+	delete(users, site+"/kind/users"+Suffix)
+	users[site+"/kind"+Suffix+"/users"] = "in a folder that was a file"
 	return users
 }
 

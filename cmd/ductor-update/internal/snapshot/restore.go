@@ -13,8 +13,8 @@ import (
 	"ductor/internal/common/exitcode"
 )
 
-// suffix is what a file of the user's gets where it must not have its own name.
-const suffix = ".ductor-undone"
+// Suffix is what a file of the user's gets where it must not have its own name.
+const Suffix = ".ductor-undone"
 
 // Restore puts the parts back as Take found them, and flushes that to the disk.
 // What was absent then is moved away. It can be called again after it was
@@ -58,7 +58,10 @@ func Restore(prefix, dir string) error {
 		return err
 	}
 	m.Restored = true
-	return save(dir, m)
+	if err := save(dir, m); !errors.Is(err, syscall.ENOSPC) { // all is done, and Remove makes room
+		return err
+	}
+	return nil
 }
 
 type restoration struct {

@@ -52,8 +52,8 @@ func TestKilledInstaller(t *testing.T) {
 	e.remove(site+"/ductor-2.0.dist-info", "bin/ductor-extra", "share", site+"/kind")
 	e.write(site+"/six/__init__.py", "would hide six.py")
 	e.restore()
-	e.check(before, map[string]string{site + "/six/__init__.py" + suffix: "would hide six.py", site + "/ductor_bot/new.py" + suffix: "new",
-		site + "/newdep/__init__.py" + suffix: "new"})
+	e.check(before, map[string]string{site + "/six/__init__.py" + Suffix: "would hide six.py", site + "/ductor_bot/new.py" + Suffix: "new",
+		site + "/newdep/__init__.py" + Suffix: "new"})
 }
 
 // TestEverythingIsGone, even the folders above the parts.
@@ -74,7 +74,7 @@ func TestPartsOfAnotherKind(t *testing.T) {
 	e.remove("bin", "pipx_metadata.json")
 	e.write("bin", "a file", "pipx_metadata.json/users", "kept")
 	e.restore()
-	e.check(before, map[string]string{"pipx_metadata.json" + suffix + "/users": "kept"})
+	e.check(before, map[string]string{"pipx_metadata.json" + Suffix + "/users": "kept"})
 }
 
 // TestSomethingCameBack: what was put in place of a part between a call that
@@ -89,7 +89,7 @@ func TestSomethingCameBack(t *testing.T) {
 		t.Fatal("bin was never away")
 	}
 	e.write("bin/note", "a newer note", "bin/other", "other")
-	users["bin/note"+suffix], users["bin/other"] = "a newer note", "other"
+	users["bin/note"+Suffix], users["bin/other"] = "a newer note", "other"
 	e.restore()
 	e.check(before, users)
 }
@@ -97,12 +97,12 @@ func TestSomethingCameBack(t *testing.T) {
 // TestNamesThatAreTaken: two files of the user's never become one.
 func TestNamesThatAreTaken(t *testing.T) {
 	e := newEnv(t)
-	e.write("bin/activate"+suffix, "older")
+	e.write("bin/activate"+Suffix, "older")
 	before := e.look()
 	e.take()
-	e.write("bin/activate", "newer", "bin/activate"+suffix+".2", "not moved over")
+	e.write("bin/activate", "newer", "bin/activate"+Suffix+".2", "not moved over")
 	e.restore()
-	e.check(before, map[string]string{"bin/activate" + suffix + ".2": "newer", "bin/activate" + suffix + ".2" + suffix: "not moved over"})
+	e.check(before, map[string]string{"bin/activate" + Suffix + ".2": "newer", "bin/activate" + Suffix + ".2" + Suffix: "not moved over"})
 }
 
 // TestPartAroundDir: dir lies in a part, and a part in the one around it.

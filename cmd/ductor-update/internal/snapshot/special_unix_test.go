@@ -64,7 +64,7 @@ func TestNotThroughALink(t *testing.T) {
 	must(t, os.Remove(e.at("bin/data")))
 	e.write("bin/data/x", "mine")
 	e.restore()
-	e.check(before, map[string]string{"bin/data" + suffix + "/x": "mine"})
+	e.check(before, map[string]string{"bin/data" + Suffix + "/x": "mine"})
 	if names, err := os.ReadDir(outside); err != nil || len(names) > 0 {
 		t.Error(names, err)
 	}

@@ -110,13 +110,13 @@ func (r *restoration) returnEntry(base, path, to string, folder bool) error {
 
 // free is a name beside path that nothing has, or something that will do.
 func (r *restoration) free(path string, willDo func(fs.FileInfo) bool) string {
-	name := path + suffix
+	name := path + Suffix
 	for n := 2; ; n++ {
 		info, err := os.Lstat(r.at(name))
 		if err != nil || willDo(info) {
 			return name
 		}
-		name = path + suffix + "." + strconv.Itoa(n)
+		name = path + Suffix + "." + strconv.Itoa(n)
 	}
 }
 
