@@ -318,3 +318,36 @@ func TestHalfDoneComesFirst(t *testing.T) {
 	w.says("1.1")
 	w.clean("probation")
 }
+
+// TestUvTool: a program called uv writes down how it is called, and lets pip do
+// the work. No real one was to be had.
+func TestUvTool(t *testing.T) {
+	w := newVenvWorld(t, pyindex.Release{Version: "1.0"}, pyindex.Release{Version: "1.1"})
+	log := filepath.Join(w.dir, "uv.log")
+	for name, text := range map[string]string{
+		"venv/uv-receipt.toml": "[tool]\nrequirements = [{ name = \"ductor\" }]\nentrypoints = [{ name = \"ductor\", install-path = \"" + w.venv + "/bin/ductor\" }]\n",
+		"bin/uv":               "#!/bin/sh\necho \"$UV_TOOL_DIR: $*\" >>'" + log + "'\nexec '" + w.venv + "/bin/python' -m pip install --upgrade --disable-pip-version-check ductor\n",
+	} {
+		path := filepath.Join(w.dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", w.dir+"/bin:"+os.Getenv("PATH"))
+	t.Setenv("UV_DEFAULT_INDEX", w.server.URL+"/simple/")
+	if r := w.do(0, "upgraded", "upgrade"); r.Mode != "uv-tool" || r.New != "1.1" {
+		t.Errorf("%+v", r)
+	}
+	if got := w.file("uv.log"); got != w.dir+": tool upgrade venv\n" {
+		t.Errorf("%q", got)
+	}
+	w.says("1.1")
+	if r := w.do(0, "rolled-back", "rollback"); r.New != "1.0" {
+		t.Errorf("%+v", r)
+	}
+	w.says("1.0")
+	w.clean("blocked")
+}

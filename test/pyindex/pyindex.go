@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math/rand"
 	"net/http"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ type Release struct {
 	Python  string   // Requires-Python
 	Yanked  bool
 	Torn    bool // the wheel has only half of its bytes
+	Bulk    int  // bytes of data that cannot be packed
 	Hidden  int  // from pip, for so many of its questions
 }
 
@@ -58,6 +60,11 @@ func (r Release) wheel() []byte {
 		{info + "METADATA", meta},
 		{info + "WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
 		{info + "entry_points.txt", "[console_scripts]\n" + r.name() + "=" + module + ".__main__:main\n"},
+	}
+	if r.Bulk > 0 {
+		data := make([]byte, r.Bulk)
+		rand.New(rand.NewSource(1)).Read(data)
+		files = append(files, [2]string{module + "/bulk.bin", string(data)})
 	}
 	record := ""
 	for _, f := range files {
