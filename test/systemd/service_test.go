@@ -123,7 +123,7 @@ func botUp(st serviceStatus) bool { return st.Bot != nil && st.Bot.State == "up"
 // TestService: a bot starts with the machine, and stays.
 func TestService(t *testing.T) {
 	m := boot(t)
-	m.run("rm /usr/bin/ductor-update") // a script plays it, where it is to be there
+	m.run("rm /usr/bin/ductor-update /usr/bin/ductor-sandbox") // scripts play them, where they are to be there
 	m.docker("exec", m.name, "useradd", "-m", "-d", oddHome, "-s", "/bin/bash", "bot")
 	for _, step := range []struct {
 		name string

@@ -77,7 +77,8 @@ func (s Service) withSandbox() []string {
 	if s.Sandbox == "" {
 		return s.Command
 	}
-	return append([]string{"/bin/sh", "-c", `"$0" up; exec "$@"`, s.Sandbox}, s.Command...)
+	up := strings.Join(s.up()[1:], " ") // names have no letters that a shell knows
+	return append([]string{"/bin/sh", "-c", `"$0" ` + up + `; exec "$@"`, s.Sandbox}, s.Command...)
 }
 
 func (s Service) plist(part string, a agent) (File, error) {

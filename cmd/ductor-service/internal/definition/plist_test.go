@@ -75,7 +75,7 @@ func goldens() map[string]golden {
 	full := fullAgent()
 	fullEnvironment := map[string]any{"DUCTOR_HOME": full.Home, "PATH": full.Path, "DUCTOR_SERVICE": "launchd",
 		"TOKEN": "a=b&c", "EMPTY": "", "GREETING": "hello <you>"}
-	fullWords := []any{"/opt/homebrew/bin/ductor-service", "run", "--", "/bin/sh", "-c", `"$0" up; exec "$@"`, "/opt/homebrew/bin/ductor-sandbox"}
+	fullWords := []any{"/opt/homebrew/bin/ductor-service", "run", "--", "/bin/sh", "-c", `"$0" up --name nas; exec "$@"`, "/opt/homebrew/bin/ductor-sandbox"}
 	for _, w := range full.Command {
 		fullWords = append(fullWords, w)
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"ductor/internal/common/home"
 )
 
 // Service is all that a definition is made from. It stands in the definition
@@ -178,7 +180,13 @@ func (s Service) join(words ...string) string {
 func isWindowsPath(p string) bool { return len(p) > 1 && (p[1] == ':' || strings.HasPrefix(p, `\\`)) }
 
 // up is the command that brings up the sandbox.
-func (s Service) up() []string { return []string{s.Sandbox, "up"} }
+func (s Service) up() []string {
+	words := []string{s.Sandbox, "up"}
+	if s.Name != string(home.DefaultName) {
+		words = append(words, "--name", s.Name)
+	}
+	return words
+}
 
 // update is what the timer runs.
 func (s Service) update() []string { return []string{s.Updater, "check", "--name", s.Name} }

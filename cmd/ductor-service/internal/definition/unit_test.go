@@ -297,7 +297,7 @@ func unitGoldens() map[string]unitGolden {
 		"user.service":   {plain, SystemdUser, 0, notify, []string{plain.Runner, "run", "--", plain.Command[0]}, nil},
 		"system.service": {plain, SystemdSystem, 0, system, []string{plain.Runner, "run", "--", plain.Command[0]}, nil},
 		"full.service": {full, SystemdUser, 0, map[string]string{"Service.Type": "exec", "Service.NotifyAccess": "", "Service.TimeoutStartSec": "15min", "Service.TimeoutStopSec": "90"},
-			append([]string{full.Runner, "run", "--"}, full.Command...), []string{full.Runner, "run", "--", "/usr/bin/ductor-sandbox", "up"}},
+			append([]string{full.Runner, "run", "--"}, full.Command...), []string{full.Runner, "run", "--", "/usr/bin/ductor-sandbox", "up", "--name", "nas"}},
 		"full-update.service":        {full, SystemdUser, 1, oneshot, update, nil},
 		"full-update-system.service": {full, SystemdSystem, 1, map[string]string{"Service.User": "thomas", "Service.WorkingDirectory": "/home/thomas"}, update, nil},
 		"full-update.timer": {full, SystemdUser, 2, map[string]string{"Timer.OnStartupSec": "60", "Timer.OnUnitInactiveSec": strconv.Itoa(int(full.interval().Seconds())),
