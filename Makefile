@@ -3,7 +3,7 @@
 GO      ?= go
 PREFIX  ?= /usr/local
 BIN     := bin
-TOOLS   := ductor-lock ductor-service ductor-supervise ductor-update
+TOOLS   := ductor-lock ductor-sandbox ductor-service ductor-supervise ductor-update
 GOOS    ?= $(shell $(GO) env GOOS)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 LDFLAGS := -s -w -X ductor/internal/common/buildinfo.version=$(VERSION)

@@ -18,7 +18,7 @@ peer() {
 
 mkdir "$tmp/own" "$tmp/peers"
 say "building"
-build ./bench/hello ./bench/konghello ./bench/sleeper ./bench/measure
+build ./bench/hello ./bench/konghello ./bench/sleeper ./bench/measure ./test/fakecli
 if command -v gcc >/dev/null && gcc -O2 -static -Wall -o "$tmp/own/bot" bench/bot.c 2>"$tmp/log"; then
 	:
 else

@@ -37,7 +37,7 @@ else
 fi
 if command -v shellcheck >/dev/null; then
 	say "shell scripts"
-	shellcheck .ci/run test/*.sh test/*/*.sh bench/*.sh
+	shellcheck .ci/run test/*.sh test/*/*.sh bench/*.sh cmd/*/internal/*/*.sh
 else
 	missing shellcheck
 fi

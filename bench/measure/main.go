@@ -40,6 +40,7 @@ func run() int {
 	go func() {
 		<-stop
 		b.endAll()
+		b.clean()
 		os.Exit(130)
 	}()
 	b.measure().print(os.Stdout)
@@ -57,6 +58,7 @@ var parts = []part{
 	{"start", (*bench).start},
 	{"lock", (*bench).lock},
 	{"update", (*bench).update},
+	{"sandbox", (*bench).sandbox},
 	{"restart", (*bench).restart},
 	{"watch", (*bench).watch},
 	{"idle", (*bench).idle},

@@ -26,6 +26,7 @@ type bench struct {
 	missing              []string
 	folders              int
 	starting             sync.Mutex // held for good by endAll: nothing starts after it
+	leftovers            []func()   // remove what is not a process of ours
 }
 
 func (b *bench) prepare() (err error) {
@@ -144,6 +145,21 @@ func (b *bench) timeRun(s spec) (time.Duration, error) {
 	return took, nil
 }
 
+// timeRuns is timeRun of n at once, until the last has ended.
+func (b *bench) timeRuns(n int, s spec) (time.Duration, error) {
+	if n == 1 {
+		return b.timeRun(s)
+	}
+	var all sync.WaitGroup
+	errs := make([]error, n)
+	begin := time.Now()
+	for i := range n {
+		all.Go(func() { _, errs[i] = b.timeRun(s) })
+	}
+	all.Wait()
+	return time.Since(begin), errors.Join(errs...)
+}
+
 // proc is a program that runs until it is ended.
 type proc struct {
 	pid  int
@@ -207,6 +223,21 @@ func (b *bench) endAll() {
 		}
 		killThose(left)
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// later returns remove, which the caller is to call; an interrupt does so, too.
+func (b *bench) later(remove func()) func() {
+	b.starting.Lock()
+	defer b.starting.Unlock()
+	b.leftovers = append(b.leftovers, remove)
+	return remove
+}
+
+// clean comes after endAll.
+func (b *bench) clean() {
+	for _, remove := range b.leftovers {
+		remove()
 	}
 }
 

@@ -23,18 +23,21 @@ type contender struct {
 
 // compare runs every contender once a round, in an order that changes, so that
 // what disturbs the machine disturbs all alike.
-func (b *bench) compare(rounds int, list []contender) []row {
+func (b *bench) compare(rounds int, list []contender) []row { return b.compareCrowds(rounds, 1, list) }
+
+// compareCrowds is compare with n of a contender at once, until the last is done.
+func (b *bench) compareCrowds(rounds, n int, list []contender) []row {
 	rows := make([]row, len(list))
 	for i, c := range list {
 		rows[i] = row{name: c.name, ours: c.ours}
 	}
-	for n := range warmUp(rounds) + rounds {
+	for round := range warmUp(rounds) + rounds {
 		for _, i := range rand.Perm(len(list)) {
 			if rows[i].err != nil {
 				continue
 			}
-			took, err := b.timeRun(spec{argv: list[i].argv, env: list[i].env, quiet: true})
-			if rows[i].err = err; err == nil && n >= warmUp(rounds) {
+			took, err := b.timeRuns(n, spec{argv: list[i].argv, env: list[i].env, quiet: true})
+			if rows[i].err = err; err == nil && round >= warmUp(rounds) {
 				rows[i].values = append(rows[i].values, took.Seconds()*1e3)
 			}
 		}

@@ -5,8 +5,11 @@ package wine_test
 var cannot = map[string]string{
 	"cmd/ductor-service/internal/backend:TestInsideTheService": "asks about its parent, and what wine starts from Unix has none",
 
-	"cmd/ductor-update/internal/index":   "its tests, which wait for servers of all kinds, do not end there",
-	"cmd/ductor-update/internal/install": "its trees are those of Unix; the forms of Windows are tested as data on Linux",
+	"cmd/ductor-sandbox/internal/engine":   "its tests know what Unix says of sockets that do not answer",
+	"cmd/ductor-sandbox/internal/image":    "its tests know what Unix says of files that are none",
+	"cmd/ductor-sandbox/internal/settings": "its paths are those of Unix",
+	"cmd/ductor-update/internal/index":     "its tests, which wait for servers of all kinds, do not end there",
+	"cmd/ductor-update/internal/install":   "its trees are those of Unix; the forms of Windows are tested as data on Linux",
 
 	"cmd/ductor-update/internal/state:TestUnreadableIsLeftAlone": "of modes, which Windows has not",
 

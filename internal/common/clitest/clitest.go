@@ -282,6 +282,7 @@ var parts = map[string]part{
 	"systemd-analyze": {program("systemd-analyze"), "apt-get install systemd"},
 	"nosystemd":       {withoutSystemd, "a container in which systemd does not run"},
 	"wine":            {windowsPrograms, "apt-get install --no-install-recommends wine wine64 gcc-mingw-w64-x86-64"},
+	"docker":          {works("docker", "version"), "apt-get install docker.io, and a daemon that answers"},
 	"namespaces":      {works("unshare", "--mount", "--pid", "--fork", "true"), "run as root on Linux, with util-linux"},
 }
 

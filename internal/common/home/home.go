@@ -61,6 +61,9 @@ func (h Home) RestartSentinel() string { return filepath.Join(string(h), "restar
 // UpgradeSentinel is what an upgrade leaves for the bot's next start.
 func (h Home) UpgradeSentinel() string { return filepath.Join(string(h), "upgrade-sentinel.json") }
 
+// Sandbox is the folder that the container keeps its own in.
+func (h Home) Sandbox() string { return filepath.Join(string(h), "sandbox") }
+
 // Logs is the folder of log files.
 func (h Home) Logs() string { return filepath.Join(string(h), "logs") }
 
@@ -119,6 +122,13 @@ func (r Run) ServiceGuard() string { return filepath.Join(string(r), "service") 
 
 // UpdateState is what ductor-update remembers from one run to the next.
 func (r Run) UpdateState() string { return filepath.Join(string(r), "update.json") }
+
+// SandboxGuard is the file beside whose lock the container of this bot is made
+// and removed.
+func (r Run) SandboxGuard() string { return filepath.Join(string(r), "sandbox") }
+
+// Runs is the folder of the commands that run in the container.
+func (r Run) Runs() string { return filepath.Join(string(r), "runs") }
 
 // UpdateLock is the file beside whose lock, update.lock, the bot is upgraded.
 func (r Run) UpdateLock() string { return filepath.Join(string(r), "update") }

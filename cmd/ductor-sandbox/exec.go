@@ -1,0 +1,423 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"ductor/cmd/ductor-sandbox/internal/box"
+	"ductor/cmd/ductor-sandbox/internal/engine"
+	"ductor/cmd/ductor-sandbox/internal/marked"
+	"ductor/cmd/ductor-sandbox/internal/record"
+	"ductor/cmd/ductor-sandbox/internal/session"
+	"ductor/internal/common/cli"
+	"ductor/internal/common/exitcode"
+	"ductor/internal/common/jsonout"
+	"ductor/internal/common/process"
+)
+
+// outcome is the line of --status-fd.
+type outcome struct {
+	ID       string            `json:"id,omitempty"`
+	RanOn    string            `json:"ran_on"` // sandbox, host or none
+	Reason   string            `json:"reason"`
+	Code     int               `json:"code"`
+	Signal   string            `json:"signal,omitempty"`
+	Message  string            `json:"message,omitempty"`
+	Tags     map[string]string `json:"tags,omitempty"`
+	Killed   int               `json:"killed,omitempty"`
+	Duration float64           `json:"duration_seconds"`
+}
+
+// Run runs a command in the container, and returns its code.
+func (c *execCmd) Run(std *cli.IO) error {
+	status, err := c.statusFile()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	ctx, stop := c.interruptible()
+	defer stop()
+	x := &execution{execCmd: c, std: std, tags: tags(c.Tag)}
+	r, err := x.run(ctx)
+	o := outcome{ID: x.id, RanOn: "sandbox", Reason: string(r.Reason), Code: r.Code, Message: r.Detail, Tags: x.tags, Killed: r.Killed}
+	if err != nil {
+		reason := unavailable(err)
+		if reason != "" && c.OnUnavailable == "host" {
+			return x.onHost(status, reason, err)
+		}
+		o.RanOn, o.Reason, o.Message, o.Code = "none", cli.Describe(err).Error, err.Error(), exitcode.Of(err)
+		if reason != "" {
+			err = again(err, exitcode.Unavailable)
+			o.Reason, o.Code = reason, exitcode.Unavailable
+		}
+	} else {
+		err = c.conclude(ctx, std, &o, r)
+	}
+	o.Duration = time.Since(began).Round(time.Millisecond).Seconds()
+	return errors.Join(status.write(o), err)
+}
+
+// unavailable is the reason why there is no sandbox, or "" for what a host could
+// not do better.
+func unavailable(err error) string {
+	if word := id(err); exitcode.Of(err) == exitcode.Unavailable || word == "name_conflict" {
+		return word
+	}
+	return ""
+}
+
+// again is an error with another code.
+func again(err error, code int) error {
+	var e *exitcode.Error
+	if errors.As(err, &e) {
+		e.Code = code
+	}
+	return err
+}
+
+// conclude says what is not the command's own, and finds the code.
+func (c *execCmd) conclude(ctx context.Context, std *cli.IO, o *outcome, r session.Result) error {
+	switch r.Reason {
+	case session.Timeout:
+		o.Code = exitcode.Timeout
+		cli.Warn(std, "the command took more than %s, and was ended", c.Timeout)
+	case session.Aborted:
+		o.Code = exitcode.SignalBase + int(syscall.SIGPIPE)
+		var sig signalled
+		if errors.As(context.Cause(ctx), &sig) {
+			o.Code = exitcode.SignalBase + int(sig.Signal.(syscall.Signal))
+		}
+	case session.OOM:
+		cli.Warn(std, "the command was killed for want of memory (--memory)")
+	case session.Lost:
+		return exitcode.Errorf(exitcode.OSErr, "what became of the command is unknown: %s", r.Detail).WithID("lost")
+	case session.NotStarted:
+		return exitcode.Errorf(r.Code, "the command cannot be started in the container: %s", r.Detail).WithID("not_started")
+	}
+	if n := o.Code - exitcode.SignalBase; n > 0 && n < 65 {
+		o.Signal = signalName(n)
+	}
+	return exitcode.Status(o.Code)
+}
+
+type execution struct {
+	*execCmd
+	std  *cli.IO
+	tags map[string]string
+	id   string
+	s    *sandbox
+}
+
+// run ends with a result once something was started, and with an error before.
+func (x *execution) run(ctx context.Context) (session.Result, error) {
+	env, err := x.env()
+	if err != nil {
+		return session.Result{}, err
+	}
+	if x.s, err = open(ctx, x.std, x.nameFlags, x.specFlags); err != nil {
+		return session.Result{}, err
+	}
+	defer x.s.close()
+	if err := x.s.want(ctx); err != nil {
+		return session.Result{}, err
+	}
+	self, err := process.Self()
+	if err != nil {
+		return session.Result{}, exitcode.Errorf(exitcode.OSErr, "identify this process: %w", err)
+	}
+	x.id = rand.Text()
+	r := record.Run{ID: x.id, Owner: self, Tags: x.tags, Command: x.Command.Words()[0], Since: time.Now().UTC()}
+	left := false
+	defer func() {
+		if left { // the next call finds the file, and ends what goes on
+			return
+		}
+		if err := x.s.runs.Remove(x.id); err != nil {
+			cli.Warn(x.std, "%v", err)
+		}
+	}()
+	for try := 0; ; try++ {
+		id, err := x.container(ctx)
+		if err != nil {
+			return session.Result{}, err
+		}
+		r.Container = id
+		if err := x.s.runs.Write(r); err != nil {
+			return session.Result{}, err
+		}
+		result, err := x.in(ctx, id, env)
+		left = result.Left
+		if err == nil || try == 2 || !errors.Is(err, session.ErrGone) {
+			return result, engine.Classify(err, "run the command")
+		}
+	}
+}
+
+// container is the one to run it in: as it is, if it is as it should be.
+func (x *execution) container(ctx context.Context) (string, error) {
+	in, err := x.s.box.Find(ctx)
+	if err != nil {
+		return "", err
+	}
+	if x.s.box.Ready(in) && len(x.s.lost(in)) == 0 {
+		x.s.helped = &x.s.box.Spec.Helper // or it would not be what is wanted
+		x.s.reap(ctx, in.ID)
+		return in.ID, nil
+	}
+	st, err := x.s.up(ctx, box.Options{})
+	if x.s.helped = nil; st.Drift != box.Pending {
+		x.s.helped = &x.s.box.Spec.Helper
+	}
+	return st.ID, err
+}
+
+func (x *execution) in(ctx context.Context, id string, env []string) (session.Result, error) {
+	argv := x.Command.Words()
+	if x.s.hasHelper() {
+		argv = append([]string{box.HelperPath, "run"}, argv...)
+	}
+	dir := x.directory()
+	ss := session.Session{Client: x.s.engine.Client, Container: id, Argv: argv, Env: append(x.passed(env), marked.Env+"="+x.id), Dir: dir,
+		Stdout: x.std.Out, Stderr: x.std.Err, Started: func() {},
+		Kill: func(ctx context.Context) (int, error) { return x.s.end(ctx, id, x.id, x.Grace) }}
+	if x.std.In != nil {
+		ss.Stdin = x.std.In
+	}
+	if restore := x.terminal(&ss); restore != nil {
+		defer restore()
+	}
+	r, err := ss.Run(ctx)
+	if err == nil && !x.s.hasHelper() { // nobody else ends what it left
+		_, _ = x.s.end(context.Background(), id, x.id, 0)
+	}
+	return r, err
+}
+
+// terminal decides whether there is one inside, and sets up the one outside.
+func (x *execution) terminal(ss *session.Session) (restore func()) {
+	in, out := x.std.In, fileOf(x.std.Out)
+	both := in != nil && out != nil && term.IsTerminal(int(in.Fd())) && term.IsTerminal(int(out.Fd()))
+	if ss.TTY = x.TTY || both && !x.NoTTY; !ss.TTY {
+		return nil
+	}
+	if name := x.std.Getenv("TERM"); name != "" {
+		ss.Env = append(ss.Env, "TERM="+name)
+	}
+	if out == nil || !term.IsTerminal(int(out.Fd())) {
+		return nil
+	}
+	ss.Size = func() (session.Size, bool) {
+		w, h, err := term.GetSize(int(out.Fd()))
+		return session.Size{Rows: uint(h), Cols: uint(w)}, err == nil
+	}
+	resized, stop := resizes()
+	ss.Resized = resized
+	if in == nil || !term.IsTerminal(int(in.Fd())) {
+		return stop
+	}
+	old, err := term.MakeRaw(int(in.Fd()))
+	if err != nil {
+		return stop
+	}
+	return func() { stop(); _ = term.Restore(int(in.Fd()), old) }
+}
+
+func fileOf(w io.Writer) *os.File {
+	f, _ := w.(*os.File)
+	return f
+}
+
+// directory is here, if here is inside, too.
+func (x *execution) directory() string {
+	dir := x.Workdir
+	if dir == "" {
+		dir, _ = os.Getwd()
+		if in, ok := x.s.plan.Inside(dir); ok {
+			return in
+		}
+		return x.s.plan.WorkDir
+	}
+	if !filepath.IsAbs(dir) {
+		if here, err := filepath.Abs(dir); err == nil {
+			dir = here
+		}
+	}
+	if in, ok := x.s.plan.Inside(dir); ok {
+		return in
+	}
+	return x.Workdir
+}
+
+// passed has what config.json passes in front, so that -e is stronger.
+func (x *execution) passed(env []string) []string {
+	var all []string
+	for _, name := range x.s.settings.EnvPass {
+		if v, has := os.LookupEnv(name); has {
+			all = append(all, name+"="+v)
+		}
+	}
+	return append(all, env...)
+}
+
+// maxWord is Linux's MAX_ARG_STRLEN, in bytes. Other systems have none, and
+// Docker fails without saying why.
+const maxWord = 128 << 10
+
+// env has the variables of the command line.
+func (x *execution) env() ([]string, error) {
+	var env []string
+	for _, w := range append(slices.Clone(x.Command.Words()), x.Env...) {
+		if len(w) >= maxWord {
+			return nil, exitcode.Errorf(exitcode.Usage, "a word of %d bytes, and Linux takes fewer than %d", len(w), maxWord).
+				WithHint("pass it on standard input")
+		}
+	}
+	for _, e := range x.Env {
+		k, _, given := strings.Cut(e, "=")
+		if k == "" || strings.ContainsRune(e, 0) || k == marked.Env {
+			return nil, exitcode.Errorf(exitcode.Usage, "--env=%q: is neither K=V nor K", e)
+		}
+		if v, has := os.LookupEnv(k); !given && has {
+			e, given = k+"="+v, true
+		}
+		if given {
+			env = append(env, e)
+		}
+	}
+	return env, nil
+}
+
+func tags(words []string) map[string]string {
+	all := map[string]string{}
+	for _, w := range words {
+		k, v, _ := strings.Cut(w, "=")
+		all[k] = v
+	}
+	return all
+}
+
+type signalled struct{ os.Signal }
+
+func (s signalled) Error() string { return s.String() }
+
+// interruptible is done at a signal, or when the time is up.
+func (c *execCmd) interruptible() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 4)
+	caught := slices.DeleteFunc(slices.Clone(stopSignals), signal.Ignored)
+	signal.Notify(signals, caught...)
+	ignorePipe()
+	var up <-chan time.Time
+	if c.Timeout > 0 {
+		up = time.After(c.Timeout)
+	}
+	done := make(chan struct{})
+	go func() {
+		select {
+		case sig := <-signals:
+			cancel(signalled{sig})
+		case <-up:
+			cancel(session.ErrTimeUp)
+		case <-done:
+		}
+	}()
+	return ctx, func() { close(done); signal.Stop(signals); cancel(nil) }
+}
+
+// tried has the programs that were run on the host already: a script that calls
+// us is often the first of its name on PATH, and runs the next one so.
+const tried = "DUCTOR_SANDBOX_TRIED"
+
+// onHost is only for who asked for it, and only where nothing was started.
+func (x *execution) onHost(status statusFile, reason string, why error) error {
+	if x.std.Getenv(tried) == "" {
+		cli.Warn(x.std, "NOT in a sandbox, but on this machine: %v", why)
+	}
+	argv := x.Command.Words()
+	path, err := x.hostProgram(argv[0])
+	if err == nil && x.Workdir != "" {
+		err = os.Chdir(x.Workdir)
+	}
+	if err != nil {
+		o := outcome{RanOn: "none", Reason: "not_started", Code: exitcode.Of(err), Message: err.Error(), Tags: x.tags}
+		return errors.Join(status.write(o), err)
+	}
+	env := append(os.Environ(), tried+"="+strings.TrimPrefix(x.std.Getenv(tried)+string(os.PathListSeparator)+path, string(os.PathListSeparator)))
+	for _, e := range x.Env {
+		if strings.Contains(e, "=") {
+			env = append(env, e)
+		}
+	}
+	if err := status.write(outcome{RanOn: "host", Reason: reason, Message: why.Error(), Tags: x.tags}); err != nil {
+		return err
+	}
+	return become(x.std, path, argv, env)
+}
+
+// hostProgram looks on PATH, past those that were tried.
+func (x *execution) hostProgram(name string) (string, error) {
+	before := filepath.SplitList(x.std.Getenv(tried))
+	candidates := []string{name}
+	if filepath.Base(name) == name {
+		candidates = nil
+		for _, dir := range filepath.SplitList(x.std.Getenv("PATH")) {
+			candidates = append(candidates, filepath.Join(dir, name))
+		}
+	}
+	denied := false
+	for _, c := range candidates {
+		path, err := exec.LookPath(c)
+		denied = denied || errors.Is(err, os.ErrPermission)
+		if err == nil && !slices.Contains(before, path) {
+			return path, nil
+		}
+	}
+	if denied {
+		return "", exitcode.Errorf(exitcode.CannotExec, "%q cannot be executed on this machine", name)
+	}
+	return "", exitcode.Errorf(exitcode.NotFound, "%q cannot be found on this machine", name)
+}
+
+// statusFile is where the outcome is written; nowhere without --status-fd.
+type statusFile struct{ f *os.File }
+
+func (c *execCmd) statusFile() (statusFile, error) {
+	if c.StatusFD == nil {
+		return statusFile{}, nil
+	}
+	if *c.StatusFD < 0 {
+		return statusFile{}, exitcode.Errorf(exitcode.Usage, "--status-fd=%d: is no descriptor", *c.StatusFD)
+	}
+	f := os.NewFile(uintptr(*c.StatusFD), "status")
+	if _, err := f.Stat(); err != nil {
+		return statusFile{}, exitcode.Errorf(exitcode.Usage, "--status-fd=%d: is not open", *c.StatusFD)
+	}
+	return statusFile{f}, nil
+}
+
+func (s statusFile) write(o outcome) error {
+	if s.f == nil {
+		return nil
+	}
+	line, err := jsonout.Line(o)
+	if err == nil {
+		_, err = s.f.Write(line)
+	}
+	if err != nil {
+		return fmt.Errorf("write the status: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+// Package inside is what our program does in the container: it is the first
+// process, it runs a command, and it ends what a command has left.
+package inside
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ductor/cmd/ductor-sandbox/internal/marked"
+	"ductor/internal/common/exitcode"
+)
+
+// leftGrace is what a command's background processes have to end, when it has
+// ended itself.
+const leftGrace = 200 * time.Millisecond
+
+// Main is the program's main function in the container.
+func Main(args []string) int {
+	switch {
+	case len(args) == 1 && args[0] == "idle":
+		return idle()
+	case len(args) == 1 && args[0] == "probe":
+		return probe()
+	case len(args) > 1 && args[0] == "run":
+		return run(args[1:])
+	}
+	return marked.Main(args, os.Stdout)
+}
+
+// idle waits for the end. It has Docker's init above it, which reaps.
+func idle() int {
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM, syscall.SIGINT)
+	<-end
+	return 0
+}
+
+// probe says who we are: a container in which that works can run commands.
+func probe() int {
+	_ = json.NewEncoder(os.Stdout).Encode(map[string]int{"uid": os.Getuid(), "gid": os.Getgid()})
+	return 0
+}
+
+// run is between Docker and the command. It is there for what Docker does not
+// do: background processes that hold the output open do not hold up the end, and
+// are ended with it; a command that is not there is 127, and one that cannot be
+// executed is 126.
+func run(argv []string) int {
+	// They come from the terminal or from our own end of the run, and reach the
+	// command by themselves.
+	signal.Ignore(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
+	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	path, err := exec.LookPath(argv[0])
+	if err != nil && !errors.Is(err, exec.ErrDot) {
+		return notStarted(argv[0], err)
+	}
+	p, err := start(path, argv)
+	if err != nil {
+		return notStarted(argv[0], err)
+	}
+	code := wait(p.Pid)
+	_, _, _ = marked.Kill("/proc", os.Getenv(marked.Env), syscall.SIGTERM, leftGrace)
+	return code
+}
+
+// start gives the command the signals as Docker would have.
+func start(path string, argv []string) (*os.Process, error) {
+	// Ignored signals stay so through exec, so they are not ignored for this
+	// moment; the Go runtime resets those that are caught.
+	all := []os.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU}
+	caught := make(chan os.Signal, 16)
+	signal.Notify(caught, all...)
+	defer signal.Ignore(all...)
+	return os.StartProcess(path, argv, &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
+}
+
+// wait reaps all that becomes ours until the command has ended.
+func wait(pid int) int {
+	for {
+		var ws syscall.WaitStatus
+		got, err := syscall.Wait4(-1, &ws, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return exitcode.OSErr
+		case got == pid && ws.Signaled():
+			return exitcode.SignalBase + int(ws.Signal())
+		case got == pid:
+			return ws.ExitStatus()
+		}
+	}
+}
+
+// notStarted tells the caller by a line that only we write: the code alone could
+// be the command's own.
+func notStarted(name string, err error) int {
+	code := exitcode.CannotExec
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
+		code = exitcode.NotFound
+	}
+	fmt.Fprintf(os.Stderr, "ductor-sandbox: error: execute %q in the container: %v\n", name, err)
+	return code
+}

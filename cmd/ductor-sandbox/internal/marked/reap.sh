@@ -1,0 +1,103 @@
+# list | kill ID SIGNAL SECONDS: see the package marked. It must not bear a mark
+# itself, which its subshells would have too.
+
+# scan sets found to the PIDs of run $1, in one call of grep: a shell that reads
+# files one by one is too slow for a tree that grows. Neither PID 1 nor this
+# shell can be in it, whatever their environment says.
+scan() {
+	found=
+	# shellcheck disable=SC2013 # no PID has a space in it
+	for file in $(grep -zlxF -- "DUCTOR_EXEC_ID=$1" /proc/[0-9]*/environ 2>/dev/null); do
+		pid=${file#/proc/}
+		pid=${pid%/environ}
+		[ "$pid" = 1 ] || [ "$pid" = "$$" ] || found="$found $pid"
+	done
+}
+
+# send signals what scan found, and counts whom it had not met before.
+send() {
+	for pid in $found; do
+		case "$met " in
+		*" $pid "*) [ "$1" = KILL ] || continue ;;
+		*) met="$met $pid" && killed=$((killed + 1)) ;;
+		esac
+		kill -s "$1" "$pid" 2>/dev/null
+		kill -s CONT "$pid" 2>/dev/null
+	done
+}
+
+nap() { sleep 0.02 2>/dev/null || sleep 1; }
+
+# gone wants three empty scans: a process that is about to become another
+# program has no environment for a moment.
+gone() {
+	for _ in 1 2 3; do
+		scan "$1"
+		[ -z "$found" ] || return 1
+		nap
+	done
+}
+
+# until_gone sends signal $2 to run $1 until it is gone, or for $3 seconds: a
+# clock of whole seconds needs one more so as not to be early.
+until_gone() {
+	end=$(($(date +%s) + $3 + ($3 > 0)))
+	while ! gone "$1"; do
+		send "$2"
+		[ "$(date +%s)" -lt "$end" ] || return 1
+		[ "$2" = KILL ] || nap
+	done
+}
+
+reap() {
+	killed=0 met=
+	if [ "$2" = KILL ] || ! until_gone "$1" "$2" "$3"; then
+		until_gone "$1" KILL 10
+	fi
+	scan "$1"
+	left=0
+	for pid in $found; do left=$((left + 1)); done
+	echo "{\"killed\":$((killed - left)),\"left\":$left}"
+	[ "$left" = 0 ]
+}
+
+# marks prints "PID ID" for every marked process.
+marks() {
+	grep -zaxH 'DUCTOR_EXEC_ID=[A-Za-z0-9][A-Za-z0-9._-]*' /proc/[0-9]*/environ 2>/dev/null | tr '\0' '\n' |
+		while IFS= read -r line; do
+			pid=${line#/proc/}
+			pid=${pid%%/*}
+			[ "$pid" = 1 ] || [ "$pid" = "$$" ] || echo "$pid ${line#*:DUCTOR_EXEC_ID=}"
+		done
+}
+
+list() {
+	all=$(marks) ids=' ' runs=
+	while read -r _ id; do
+		case $ids in *" $id "*) ;; *) ids="$ids$id " ;; esac
+	done <<EOF
+$all
+EOF
+	for id in $ids; do
+		pids=
+		while read -r pid its; do
+			[ "$its" != "$id" ] || pids="$pids,$pid"
+		done <<EOF
+$all
+EOF
+		runs="$runs,\"$id\":[${pids#,}]"
+	done
+	echo "{\"runs\":{${runs#,}}}"
+}
+
+for tool in grep tr sleep date; do
+	command -v "$tool" >/dev/null || {
+		echo "{\"error\":\"$tool is not in the container\"}"
+		exit 71
+	}
+done
+case $1 in
+list) list ;;
+kill) reap "$2" "$3" "$4" ;;
+*) exit 64 ;;
+esac

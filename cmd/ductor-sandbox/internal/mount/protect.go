@@ -1,0 +1,139 @@
+package mount
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// What the host runs or obeys when it finds it: in a project, in Claude Code's
+// folder, in Codex'. Memory and instructions (CLAUDE.md) are text that an agent
+// is meant to write. .git/config names programs (core.fsmonitor, hooksPath), and
+// so it is as good as a hook; whoever wants `git push -u` names it as writable.
+var (
+	project = []string{
+		".git/hooks", ".git/config", ".mcp.json", ".codex", ".agents",
+		".claude/settings.json", ".claude/settings.local.json", ".claude/hooks", ".claude/commands", ".claude/agents", ".claude/skills", ".claude/plugins",
+	}
+	claudeRuns = []string{
+		"settings.json", "settings.local.json", "hooks", "commands", "agents", "plugins", "skills",
+		"local", "statusline.sh", "statusline-command.sh", // the program itself, and what /statusline writes
+	}
+	codexRuns = []string{"config.toml", "hooks.json", "hooks", "rules", "skills", "plugins", "agents", "prompts", ".env"}
+)
+
+// guarded is a path of the host that is read-only wherever a writable folder
+// shows it. The folders between that one and root are mounted over themselves:
+// a mount point cannot be renamed, but the folder around it can, with it.
+type guarded struct {
+	root, path string
+	pins       []string
+}
+
+// guard looks for what must not be written in a folder. What is a symbolic link
+// is left alone: a mount on it would lie where it leads, in the container, and
+// the link itself could be replaced.
+func (b *builder) guard(root place, names []string) {
+	if !root.isDir() {
+		return
+	}
+	for _, name := range names {
+		g := guarded{root: root.path, path: root.path}
+		if b.descend(&g, strings.Split(name, "/")) && !b.isGuarded(g.path) {
+			b.guarded = append(b.guarded, g)
+		}
+	}
+}
+
+func (b *builder) descend(g *guarded, parts []string) bool {
+	for i, part := range parts {
+		g.path = filepath.Join(g.path, part)
+		info, err := os.Lstat(g.path)
+		switch {
+		case err != nil:
+			b.unprotected(g.path)
+			return false
+		case info.Mode()&fs.ModeSymlink != 0:
+			b.unprotected(g.path)
+			b.warn("%q is a symbolic link: it cannot be protected from what runs in the container", g.path)
+			return false
+		case info.Mode().IsRegular():
+			return true // at a place of a folder, too: a file .git names the real one
+		case !info.IsDir():
+			return false
+		case i < len(parts)-1:
+			g.pins = append(g.pins, g.path)
+		}
+	}
+	return true
+}
+
+func (b *builder) isGuarded(p string) bool {
+	return slices.ContainsFunc(b.guarded, func(g guarded) bool { return g.path == p })
+}
+
+func (b *builder) unprotected(p string) {
+	if !slices.Contains(b.plan.Unprotected, p) {
+		b.plan.Unprotected = append(b.plan.Unprotected, p)
+	}
+}
+
+// allowed reports whether somebody named the path, or a folder between it and
+// its root, as writable.
+func (b *builder) allowed(g guarded) bool {
+	return slices.ContainsFunc(b.listed, func(l string) bool {
+		inRoot, ok := below(l, g.root)
+		_, holds := below(g.path, l)
+		return ok && inRoot != "." && holds
+	})
+}
+
+// cover lays on each mount what must not be seen or written through it, whatever
+// name it has: the workspace has two or three, and an extra folder may hold all.
+func (b *builder) cover() {
+	var on []Mount
+	for _, m := range b.targets {
+		on = append(on, m)
+	}
+	slices.SortFunc(on, parentsFirst)
+	for _, m := range on {
+		b.hide(m)
+	}
+	for _, m := range on {
+		if !m.ReadOnly {
+			b.protect(m, guarded{root: b.home.path, path: b.home.path})
+		}
+	}
+	for _, g := range b.guarded {
+		for _, m := range on {
+			if !m.ReadOnly && !b.allowed(g) {
+				b.protect(m, g)
+			}
+		}
+	}
+}
+
+func (b *builder) hide(m Mount) {
+	for _, name := range hidden {
+		p, err := b.disk.locate(filepath.Join(b.home.path, name))
+		if rel, ok := below(p.path, m.Source); err == nil && ok && rel != "." && p.isDir() {
+			b.put(Mount{Target: path.Join(m.Target, rel), Tmpfs: true, ReadOnly: true, Mode: 0o555})
+		}
+	}
+}
+
+func (b *builder) protect(m Mount, g guarded) {
+	rel, ok := below(g.path, m.Source)
+	if !ok || rel == "." {
+		return
+	}
+	for _, pin := range g.pins {
+		if at, ok := below(pin, m.Source); ok && at != "." {
+			b.put(Mount{Source: pin, Target: path.Join(m.Target, at)})
+		}
+	}
+	b.put(Mount{Source: g.path, Target: path.Join(m.Target, rel), ReadOnly: true})
+}

@@ -1,0 +1,55 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"ductor/internal/common/cli"
+	"ductor/internal/common/exitcode"
+)
+
+var stopSignals = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT}
+
+// ignorePipe: a reader who is gone is seen by the write, and ends the run in
+// order.
+func ignorePipe() { signal.Ignore(syscall.SIGPIPE) }
+
+func signalName(n int) string { return unix.SignalName(syscall.Signal(n)) }
+
+// resizes tells when the terminal has another size.
+func resizes() (<-chan struct{}, func()) {
+	signals, out := make(chan os.Signal, 1), make(chan struct{}, 1)
+	signal.Notify(signals, syscall.SIGWINCH)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-signals:
+				select {
+				case out <- struct{}{}:
+				default:
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return out, func() { signal.Stop(signals); close(done) }
+}
+
+// become turns this process into the command.
+func become(_ *cli.IO, path string, argv, env []string) error {
+	signal.Reset()
+	err := syscall.Exec(path, argv, env)
+	return exitcode.Errorf(exitcode.CannotExec, "execute %q: %w", path, err)
+}
+
+func ownedByRoot(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Uid == 0
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	mounts "github.com/docker/docker/api/types/mount"
+	"golang.org/x/term"
+
+	"ductor/cmd/ductor-sandbox/internal/box"
+	"ductor/cmd/ductor-sandbox/internal/engine"
+	"ductor/cmd/ductor-sandbox/internal/image"
+	"ductor/internal/common/cli"
+	"ductor/internal/common/exitcode"
+	"ductor/internal/common/jsonout"
+)
+
+type mountPoint = mounts.Mount
+
+// Run makes the container, or starts it, and tries it.
+func (c *upCmd) Run(std *cli.IO) error {
+	ctx, cancel := context.WithTimeout(context.Background(), c.Timeout)
+	defer cancel()
+	s, err := open(ctx, std, c.nameFlags, c.specFlags)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.want(ctx); err != nil {
+		return timedOut(ctx, err, c.Timeout)
+	}
+	if c.BuildOnly {
+		return timedOut(ctx, s.build(ctx), c.Timeout)
+	}
+	st, err := s.up(ctx, box.Options{Recreate: c.Recreate, Now: c.Now})
+	if err != nil {
+		return timedOut(ctx, err, c.Timeout)
+	}
+	v := s.view(ctx)
+	v.Changed, v.Drift.Action = st.Changed, st.Drift
+	return v.print(std, c.JSON)
+}
+
+func timedOut(ctx context.Context, err error, limit time.Duration) error {
+	if err != nil && ctx.Err() != nil {
+		return exitcode.Errorf(exitcode.Timeout, "it took more than %s: %w", limit, err)
+	}
+	return err
+}
+
+// up leads to a container that runs, one caller at a time.
+func (s *sandbox) up(ctx context.Context, o box.Options) (box.State, error) {
+	unlock, err := s.lock()
+	if err != nil {
+		return box.State{}, err
+	}
+	defer unlock()
+	if s.image.ID == "" {
+		if !s.settings.AutoBuild {
+			return box.State{}, exitcode.Errorf(exitcode.Unavailable, "there is no image %q, and auto_build is off", s.settings.Image).WithID("image_missing").
+				WithHint("ductor-sandbox up --build-only")
+		}
+		if err := s.build(ctx); err != nil {
+			return box.State{}, err
+		}
+	}
+	if in, err := s.box.Find(ctx); err == nil && len(s.lost(in)) > 0 {
+		o.Recreate = true
+	}
+	st, err := s.box.Ensure(ctx, o)
+	if err != nil {
+		return st, err
+	}
+	if st.Drift == box.Pending {
+		cli.Warn(s.std, "the container %q is not what is wanted now, and commands run in it: it is made anew when none does, or by up --now", s.settings.Container)
+	}
+	if st.Changed != box.Reused {
+		err = s.probe(ctx, st.ID)
+	}
+	s.reap(ctx, st.ID)
+	return st, err
+}
+
+// build makes the image, with its progress on a terminal.
+func (s *sandbox) build(ctx context.Context) error {
+	progress := io.Discard
+	if f, ok := s.std.Err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		progress = f
+	}
+	fmt.Fprintf(s.std.Err, "ductor-sandbox: building the image %q\n", s.settings.Image)
+	found, err := image.Build(ctx, s.engine.Client, image.Request{Ref: s.settings.Image, Source: image.Source{Path: s.settings.Dockerfile}, Progress: progress})
+	if err != nil {
+		return engine.Classify(err, "build the image")
+	}
+	s.image, s.box.Spec.ImageID = found, found.ID
+	return nil
+}
+
+// view is what up and status print.
+type view struct {
+	Ready     bool              `json:"ready"`
+	Container containerView     `json:"container"`
+	Image     imageView         `json:"image"`
+	Engine    *engineView       `json:"engine,omitempty"`
+	Drift     driftView         `json:"drift"`
+	User      string            `json:"user,omitempty"`
+	WorkDir   string            `json:"workdir,omitempty"`
+	Mounts    []mountView       `json:"mounts,omitempty"`
+	Auth      map[string]string `json:"auth,omitempty"`
+	Network   string            `json:"network"`
+	Runs      int               `json:"runs"`
+	Changed   box.Changed       `json:"changed,omitempty"`
+	Reason    string            `json:"reason,omitempty"`
+	Message   string            `json:"message,omitempty"`
+	Fix       string            `json:"fix,omitempty"`
+	Warnings  []string          `json:"warnings,omitempty"`
+}
+
+type containerView struct {
+	Name  string `json:"name"`
+	ID    string `json:"id,omitempty"`
+	State string `json:"state"`
+	Since string `json:"since,omitempty"`
+}
+
+type imageView struct {
+	Ref   string `json:"ref"`
+	ID    string `json:"id,omitempty"`
+	Stale bool   `json:"stale"`
+}
+
+type engineView struct {
+	Host     string `json:"host"`
+	Source   string `json:"source"`
+	Version  string `json:"version,omitempty"`
+	API      string `json:"api"`
+	Rootless bool   `json:"rootless"`
+}
+
+type driftView struct {
+	Drifted bool      `json:"drifted"`
+	Action  box.Drift `json:"action,omitempty"`
+}
+
+type mountView struct {
+	Host   string `json:"host,omitempty"`
+	Inside string `json:"inside"`
+	Write  bool   `json:"write"`
+}
+
+// view looks, and changes nothing.
+func (s *sandbox) view(ctx context.Context) view {
+	v := view{Container: containerView{Name: s.settings.Container, State: "absent"}, Image: imageView{Ref: s.settings.Image, ID: s.image.ID},
+		Network: s.settings.Network, WorkDir: s.plan.WorkDir, Auth: s.plan.Auth, Warnings: s.plan.Warnings}
+	if s.engine != nil {
+		v.Engine = &engineView{s.engine.Host, s.engine.Source, s.engine.Version, s.engine.API, s.info.Rootless}
+	}
+	if s.box == nil {
+		return v
+	}
+	v.User = s.box.Spec.User
+	for _, m := range s.plan.Mounts {
+		v.Mounts = append(v.Mounts, mountView{m.Source, m.Target, !m.ReadOnly})
+	}
+	in, err := s.box.Find(ctx)
+	switch {
+	case err != nil:
+		v.fail(err)
+	case in != nil:
+		v.Container.ID, v.Container.State = in.ID, string(in.State.Status)
+		if in.State.Running {
+			v.Container.Since = in.State.StartedAt
+		}
+		v.Ready = in.State.Running && !in.State.Paused
+		v.Drift.Drifted = !s.box.Ready(in) && v.Ready
+		v.Image.Stale = s.image.ID != "" && in.Image != s.image.ID
+	case s.image.ID == "":
+		v.Reason, v.Message, v.Fix = "image_missing", fmt.Sprintf("there is no image %q", s.settings.Image), "ductor-sandbox up"
+	default:
+		v.Reason, v.Message, v.Fix = "container_missing", fmt.Sprintf("there is no container %q", s.settings.Container), "ductor-sandbox up"
+	}
+	if runs, err := s.runs.List(); err == nil {
+		for _, r := range runs {
+			if r.Alive() {
+				v.Runs++
+			}
+		}
+	}
+	return v
+}
+
+func (v *view) fail(err error) {
+	d := cli.Describe(err)
+	v.Reason, v.Message, v.Fix = d.Error, d.Message, d.Hint
+}
+
+func (v view) print(std *cli.IO, json bool) error {
+	if json {
+		return printJSON(std, v)
+	}
+	_, err := io.WriteString(std.Out, v.text())
+	return err
+}
+
+func (v view) text() string {
+	text := fmt.Sprintf("%s: %s", v.Container.Name, v.Container.State)
+	if v.Changed != "" && v.Changed != box.Reused {
+		text += ", " + string(v.Changed)
+	}
+	if v.Message != "" {
+		text += ": " + v.Message
+	}
+	text += "\n"
+	if v.Drift.Drifted && v.Drift.Action != box.Updated {
+		text += "  it is not what is wanted now: ductor-sandbox up\n"
+	}
+	if v.Fix != "" {
+		text += "  type: " + v.Fix + "\n"
+	}
+	for _, w := range v.Warnings {
+		text += "  note: " + w + "\n"
+	}
+	return text
+}
+
+func printJSON(std *cli.IO, v any) error {
+	line, err := jsonout.Line(v)
+	if err == nil {
+		_, err = std.Out.Write(line)
+	}
+	return err
+}
