@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # list | kill ID SIGNAL SECONDS: see the package marked. It must not bear a mark
 # itself, which its subshells would have too.
 
