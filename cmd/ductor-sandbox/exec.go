@@ -19,6 +19,7 @@ import (
 
 	"ductor/cmd/ductor-sandbox/internal/box"
 	"ductor/cmd/ductor-sandbox/internal/engine"
+	"ductor/cmd/ductor-sandbox/internal/inside"
 	"ductor/cmd/ductor-sandbox/internal/marked"
 	"ductor/cmd/ductor-sandbox/internal/record"
 	"ductor/cmd/ductor-sandbox/internal/session"
@@ -48,9 +49,9 @@ func (c *execCmd) Run(std *cli.IO) error {
 		return err
 	}
 	began := time.Now()
-	ctx, stop := c.interruptible()
+	x := &execution{execCmd: c, std: std, tags: tags(c.Tag), again: make(chan struct{})}
+	ctx, stop := x.interruptible(fileOf(std.Out))
 	defer stop()
-	x := &execution{execCmd: c, std: std, tags: tags(c.Tag)}
 	r, err := x.run(ctx)
 	o := outcome{ID: x.id, RanOn: "sandbox", Reason: string(r.Reason), Code: r.Code, Message: r.Detail, Tags: x.tags, Killed: r.Killed}
 	if err != nil {
@@ -93,7 +94,7 @@ func (c *execCmd) conclude(ctx context.Context, std *cli.IO, o *outcome, r sessi
 	switch r.Reason {
 	case session.Timeout:
 		o.Code = exitcode.Timeout
-		cli.Warn(std, "the command took more than %s, and was ended", c.Timeout)
+		cli.Warn(std, "the command took more than %s%s", c.Timeout, map[bool]string{false: ", and was ended", true: "; whether all of it has ended is unknown: " + r.Detail}[r.Left])
 	case session.Aborted:
 		o.Code = exitcode.SignalBase + int(syscall.SIGPIPE)
 		var sig signalled
@@ -119,6 +120,8 @@ type execution struct {
 	tags map[string]string
 	id   string
 	s    *sandbox
+	// again is closed by the second signal: then nobody waits for anything.
+	again chan struct{}
 }
 
 // run ends with a result once something was started, and with an error before.
@@ -186,13 +189,15 @@ func (x *execution) container(ctx context.Context) (string, error) {
 
 func (x *execution) in(ctx context.Context, id string, env []string) (session.Result, error) {
 	argv := x.Command.Words()
+	dir, refusal := x.directory(), &refusal{to: x.std.Err, prefix: inside.Prefix(x.id)}
+	ss := session.Session{Client: x.s.engine.Client, Container: id, Env: append(x.passed(env), marked.Env+"="+x.id),
+		Stdout: x.std.Out, Stderr: x.std.Err, Started: func() {}, KillMax: x.Grace + 25*time.Second,
+		Kill: func(ctx context.Context) (int, error) { return x.kill(ctx, id) }}
 	if x.s.hasHelper() {
-		argv = append([]string{box.HelperPath, "run"}, argv...)
+		ss.Argv, ss.Dir, ss.Stderr = append([]string{box.HelperPath, "run", dir}, argv...), "/", refusal
+	} else {
+		ss.Argv, ss.Dir = argv, dir
 	}
-	dir := x.directory()
-	ss := session.Session{Client: x.s.engine.Client, Container: id, Argv: argv, Env: append(x.passed(env), marked.Env+"="+x.id), Dir: dir,
-		Stdout: x.std.Out, Stderr: x.std.Err, Started: func() {},
-		Kill: func(ctx context.Context) (int, error) { return x.s.end(ctx, id, x.id, x.Grace) }}
 	if x.std.In != nil {
 		ss.Stdin = x.std.In
 	}
@@ -200,10 +205,64 @@ func (x *execution) in(ctx context.Context, id string, env []string) (session.Re
 		defer restore()
 	}
 	r, err := ss.Run(ctx)
+	if text := refusal.text(); err == nil && text != "" && r.Reason == session.Exit {
+		r.Reason, r.Detail = session.NotStarted, text
+	}
 	if err == nil && !x.s.hasHelper() { // nobody else ends what it left
 		_, _ = x.s.end(context.Background(), id, x.id, 0)
 	}
 	return r, err
+}
+
+// kill gives the run its time, unless somebody asks again.
+func (x *execution) kill(ctx context.Context, container string) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-x.again:
+			_, _ = x.s.end(ctx, container, x.id, 0)
+		case <-ctx.Done():
+		}
+	}()
+	return x.s.end(ctx, container, x.id, x.Grace)
+}
+
+// refusal is standard error, without the line by which our program in the
+// container says that it has started nothing. That comes first or not at all.
+type refusal struct {
+	to     io.Writer
+	prefix string
+	began  bool
+	line   []byte // what may be that line
+}
+
+func (r *refusal) Write(p []byte) (int, error) {
+	if r.began {
+		return r.to.Write(p)
+	}
+	r.line = append(r.line, p...)
+	n := min(len(r.line), len(r.prefix))
+	if string(r.line[:n]) == r.prefix[:n] && len(r.line) < 64<<10 {
+		return len(p), nil
+	}
+	r.began = true
+	_, err := r.to.Write(r.line)
+	r.line = nil
+	return len(p), err
+}
+
+// text is what the line says, once all is written; what turned out to be another
+// one is passed on.
+func (r *refusal) text() string {
+	line := r.line
+	r.line = nil
+	text, ok := strings.CutPrefix(string(line), r.prefix)
+	if !ok {
+		_, _ = r.to.Write(line)
+		return ""
+	}
+	return strings.TrimSpace(text)
 }
 
 // terminal decides whether there is one inside, and sets up the one outside.
@@ -313,24 +372,39 @@ type signalled struct{ os.Signal }
 
 func (s signalled) Error() string { return s.String() }
 
-// interruptible is done at a signal, or when the time is up.
-func (c *execCmd) interruptible() (context.Context, func()) {
+// errReader is the cause where who has asked for the output is gone.
+var errReader = errors.New("nobody reads the output")
+
+// interruptible is done at a signal, when the time is up, or when the caller is
+// gone.
+func (x *execution) interruptible(out *os.File) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 4)
 	caught := slices.DeleteFunc(slices.Clone(stopSignals), signal.Ignored)
 	signal.Notify(signals, caught...)
 	ignorePipe()
 	var up <-chan time.Time
-	if c.Timeout > 0 {
-		up = time.After(c.Timeout)
+	if x.Timeout > 0 {
+		up = time.After(x.Timeout)
+	}
+	var gone <-chan struct{}
+	if out != nil {
+		gone = readerGone(out)
 	}
 	done := make(chan struct{})
 	go func() {
 		select {
 		case sig := <-signals:
 			cancel(signalled{sig})
+		case <-gone:
+			cancel(errReader)
 		case <-up:
 			cancel(session.ErrTimeUp)
+		case <-done:
+		}
+		select {
+		case <-signals:
+			close(x.again)
 		case <-done:
 		}
 	}()

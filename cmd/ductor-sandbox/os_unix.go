@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -40,6 +41,31 @@ func resizes() (<-chan struct{}, func()) {
 		}
 	}()
 	return out, func() { signal.Stop(signals); close(done) }
+}
+
+// readerGone tells when nobody can read what is written to f any more: of a
+// command that says nothing for an hour, no write would find that out.
+func readerGone(f *os.File) <-chan struct{} {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&(os.ModeNamedPipe|os.ModeSocket|os.ModeCharDevice) == 0 {
+		return nil
+	}
+	gone := make(chan struct{})
+	go func() {
+		for {
+			fds := []unix.PollFd{{Fd: int32(f.Fd())}}
+			n, err := unix.Poll(fds, -1)
+			switch {
+			case errors.Is(err, unix.EINTR):
+			case err != nil || n == 0 || fds[0].Revents&unix.POLLNVAL != 0:
+				return
+			default:
+				close(gone)
+				return
+			}
+		}
+	}()
+	return gone
 }
 
 // become turns this process into the command.

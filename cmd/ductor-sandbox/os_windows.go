@@ -18,6 +18,9 @@ func signalName(int) string { return "" }
 // resizes tells nothing: a console has no signal for that.
 func resizes() (<-chan struct{}, func()) { return nil, func() {} }
 
+// readerGone tells nothing: a pipe there says so at the next write only.
+func readerGone(*os.File) <-chan struct{} { return nil }
+
 // become runs the command, and waits.
 func become(std *cli.IO, path string, argv, env []string) error {
 	cmd := exec.Command(path, argv[1:]...)

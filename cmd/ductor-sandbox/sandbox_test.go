@@ -117,7 +117,7 @@ func testDirectories(t *testing.T, w *world) {
 		}
 	}
 	code, o, errs := w.status("-w", "/no/such/dir", "--", "fakecli", "pwd")
-	if code != 126 && code != 127 || o.Reason != "not_started" {
+	if code != 126 || o.Reason != "not_started" || !strings.Contains(errs, "/no/such/dir") {
 		t.Errorf("%d %+v %s", code, o, errs)
 	}
 }
@@ -238,6 +238,16 @@ func testStates(t *testing.T, w *world) {
 	if v := w.up("--recreate"); v.Changed != "recreated" {
 		t.Errorf("%+v", v)
 	}
+	// One that could not be started: it stays in the state created.
+	owner := docker(t, "inspect", "--format", `{{index .Config.Labels "dev.ductor.sandbox"}}`, w.container)
+	docker(t, "rm", "-f", w.container)
+	docker(t, "create", "--name", w.container, "--label", "dev.ductor.sandbox="+owner, w.image, "/no/such/program")
+	if out, err := exec.Command("docker", "start", w.container).CombinedOutput(); err == nil {
+		t.Fatalf("it starts: %s", out)
+	}
+	if v := w.up(); v.Changed != "created" || !v.Ready {
+		t.Errorf("%+v", v)
+	}
 }
 
 // TestDrift: limits change in place, the rest waits for the last run.
@@ -325,7 +335,7 @@ func testAbort(t *testing.T, w *world) {
 	alone := len(w.inside())
 	tree := func(name string, args ...string) *running {
 		file := w.workspace(name)
-		r := w.start(append(args, "--grace", "300ms", "--", "fakecli", "tree", file)...)
+		r := w.start(append([]string{"--grace", "300ms"}, append(args, "--", "fakecli", "tree", file)...)...)
 		wait(t, "the tree", func() bool { return w.read(name) != "" })
 		return r
 	}
@@ -341,6 +351,13 @@ func testAbort(t *testing.T, w *world) {
 		if left := w.inside(); len(left) != alone {
 			t.Errorf("%s: left %q", name, left)
 		}
+	}
+	stubborn := tree("twice", "--grace", "60s") // but not after the second signal
+	began := time.Now()
+	_ = stubborn.cmd.Process.Signal(syscall.SIGTERM)
+	time.Sleep(100 * time.Millisecond)
+	if code := stubborn.stop(); code != 143 || time.Since(began) > 30*time.Second || len(w.inside()) != alone {
+		t.Errorf("the second signal: %d after %s, %q", code, time.Since(began), w.inside())
 	}
 	code, o, _ := w.status("--timeout", "1s", "--grace", "300ms", "--", "fakecli", "tree", w.workspace("timeout"))
 	if code != 124 || o.Reason != "timeout" || o.Killed == 0 || len(w.inside()) != alone {
@@ -383,6 +400,37 @@ func TestReaderIsGone(t *testing.T) {
 	if code := clitest.CodeOf(cmd.ProcessState); code != 141 || len(w.inside()) > 0 {
 		t.Errorf("%d %q", code, w.inside())
 	}
+	// One that says nothing would never find out by writing.
+	silent := w.command("exec", "--", "fakecli", "sleep")
+	if out, err = silent.StdoutPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := silent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "it to run", func() bool { return len(w.inside()) > 0 })
+	out.Close()
+	_ = silent.Wait()
+	if code := clitest.CodeOf(silent.ProcessState); code != 141 || len(w.inside()) > 0 {
+		t.Errorf("silent: %d %q", code, w.inside())
+	}
+}
+
+// TestLimits: a fork bomb stays inside, and so does what would be written to the
+// image; the container goes on.
+func TestLimits(t *testing.T) {
+	w := newWorld(t)
+	id := w.up("--pids", "64", "--read-only").Container.ID
+	code, o, _ := w.status("--pids", "64", "--read-only", "--", "fakecli", "forkbomb", "500")
+	if code == 0 || o.Reason != "exit" || len(w.inside()) > 0 {
+		t.Errorf("%d %+v %q", code, o, w.inside())
+	}
+	for name, want := range map[string]int{"/bin/x": 1, "/x": 1, "/tmp/x": 0, "/ductor/workspace/x": 0} {
+		w.do(want, "exec", "--pids", "64", "--read-only", "--", "fakecli", "write", name, "text")
+	}
+	if v := w.up("--pids", "64", "--read-only"); v.Container.ID != id {
+		t.Errorf("%+v", v)
+	}
 }
 
 // TestEnds: of an orphan, for want of memory, of the container, of what cannot
@@ -402,7 +450,7 @@ func testEnds(t *testing.T, w *world) {
 	}
 	for name, want := range map[string]int{"no-such-program": 127, "/ductor": 126} {
 		code, o, errs := w.status("--memory", "64m", "--", name)
-		if code != want || o.Code != want || !strings.Contains(errs, name) {
+		if code != want || o.Code != want || o.Reason != "not_started" || !strings.Contains(errs, name) || strings.ContainsRune(errs, 0) {
 			t.Errorf("%s: %d %+v %s", name, code, o, errs)
 		}
 	}

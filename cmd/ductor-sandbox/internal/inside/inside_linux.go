@@ -30,8 +30,8 @@ func Main(args []string) int {
 		return idle()
 	case len(args) == 1 && args[0] == "probe":
 		return probe()
-	case len(args) > 1 && args[0] == "run":
-		return run(args[1:])
+	case len(args) > 2 && args[0] == "run":
+		return run(args[1], args[2:])
 	}
 	return marked.Main(args, os.Stdout)
 }
@@ -53,12 +53,15 @@ func probe() int {
 // run is between Docker and the command. It is there for what Docker does not
 // do: background processes that hold the output open do not hold up the end, and
 // are ended with it; a command that is not there is 127, and one that cannot be
-// executed is 126.
-func run(argv []string) int {
+// executed, or not in that folder, is 126.
+func run(dir string, argv []string) int {
 	// They come from the terminal or from our own end of the run, and reach the
 	// command by themselves.
 	signal.Ignore(syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGTSTP, syscall.SIGTTIN, syscall.SIGTTOU)
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	if err := os.Chdir(dir); err != nil {
+		return say(exitcode.CannotExec, err)
+	}
 	path, err := exec.LookPath(argv[0])
 	if err != nil && !errors.Is(err, exec.ErrDot) {
 		return notStarted(argv[0], err)
@@ -100,13 +103,22 @@ func wait(pid int) int {
 	}
 }
 
-// notStarted tells the caller by a line that only we write: the code alone could
-// be the command's own.
 func notStarted(name string, err error) int {
 	code := exitcode.CannotExec
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, exec.ErrNotFound) {
 		code = exitcode.NotFound
 	}
-	fmt.Fprintf(os.Stderr, "ductor-sandbox: error: execute %q in the container: %v\n", name, err)
+	return say(code, fmt.Errorf("execute %q: %w", name, err))
+}
+
+// say tells the caller that nothing was started, by a line that begins with the
+// run's own ID: the code alone could be the command's. On a terminal it is for
+// the person in front of it.
+func say(code int, err error) int {
+	if _, terr := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); terr == nil {
+		fmt.Fprintf(os.Stderr, "ductor-sandbox: error: %v\r\n", err)
+		return code
+	}
+	fmt.Fprintf(os.Stderr, "%s%v\n", Prefix(os.Getenv(marked.Env)), err)
 	return code
 }

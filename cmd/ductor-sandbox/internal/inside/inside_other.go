@@ -1,7 +1,5 @@
 //go:build !linux
 
-// Package inside is what our program does in the container: it is the first
-// process, it runs a command, and it ends what a command has left.
 package inside
 
 import (
