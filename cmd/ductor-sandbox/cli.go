@@ -102,6 +102,9 @@ type doctorCmd struct {
 	JSON bool `name:"json" help:"Print one JSON object."`
 }
 
+// maxTags bounds the tags of a run, in bytes: its record is a small file.
+const maxTags = 8 << 10
+
 // AfterApply checks what the grammar cannot say.
 func (c *upCmd) AfterApply() error {
 	if c.Timeout <= 0 {
@@ -118,10 +121,15 @@ func (c *execCmd) AfterApply() error {
 	if c.Grace < 0 {
 		return fmt.Errorf("--grace=%s: must not be negative", c.Grace)
 	}
+	size := 0
 	for _, tag := range c.Tag {
 		if k, _, ok := strings.Cut(tag, "="); !ok || k == "" {
 			return fmt.Errorf("--tag=%q: is not K=V", tag)
 		}
+		size += len(tag)
+	}
+	if size > maxTags {
+		return fmt.Errorf("--tag: %d bytes in all, and %d are allowed", size, maxTags)
 	}
 	return nil
 }
@@ -133,6 +141,12 @@ func (c *killCmd) AfterApply() error {
 		if given {
 			n++
 		}
+	}
+	if c.Grace < 0 {
+		return fmt.Errorf("--grace=%s: must not be negative", c.Grace)
+	}
+	if c.Tag != "" && !strings.Contains(c.Tag, "=") {
+		return fmt.Errorf("--tag=%q: is not K=V", c.Tag)
 	}
 	if n != 1 {
 		return fmt.Errorf("say which: an ID, --tag K=V, or --all")

@@ -23,10 +23,10 @@ func (c *downCmd) Run(std *cli.IO) error {
 		return err
 	}
 	defer s.close()
-	if err := s.look(ctx, c.Host); err != nil {
+	if err := s.attach(ctx, c.Host); err != nil {
 		return err
 	}
-	unlock, err := s.lock()
+	unlock, err := s.lock(ctx)
 	if err != nil {
 		return err
 	}
@@ -49,11 +49,15 @@ func (c *downCmd) Run(std *cli.IO) error {
 		}
 	}
 	s.reap(ctx, "")
-	if c.Image && s.image.ID != "" {
-		_, err := s.engine.Client.ImageRemove(ctx, s.settings.Image, imagetypes.RemoveOptions{PruneChildren: true})
-		if err != nil && !errdefs.IsNotFound(err) {
-			return err
-		}
+	if !c.Image {
+		return nil
 	}
-	return nil
+	_, err = s.engine.Client.ImageRemove(ctx, s.settings.Image, imagetypes.RemoveOptions{PruneChildren: true})
+	switch {
+	case errdefs.IsConflict(err):
+		return exitcode.Errorf(exitcode.TempFail, "the image %q is in use: %w", s.settings.Image, err).WithID("busy")
+	case errdefs.IsNotFound(err):
+		return nil
+	}
+	return err
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -54,21 +55,34 @@ func (c *execCmd) Run(std *cli.IO) error {
 	defer stop()
 	r, err := x.run(ctx)
 	o := outcome{ID: x.id, RanOn: "sandbox", Reason: string(r.Reason), Code: r.Code, Message: r.Detail, Tags: x.tags, Killed: r.Killed}
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil: // it was not that there is no sandbox
+		o.RanOn, o.Reason = "none", string(session.Aborted)
+		if r.Reason = session.Aborted; errors.Is(context.Cause(ctx), session.ErrTimeUp) {
+			r.Reason, o.Reason = session.Timeout, string(session.Timeout)
+		}
+		err = c.conclude(ctx, std, &o, r)
+	case err != nil:
 		reason := unavailable(err)
 		if reason != "" && c.OnUnavailable == "host" {
-			return x.onHost(status, reason, err)
+			return x.onHost(ctx, status, reason, err)
 		}
 		o.RanOn, o.Reason, o.Message, o.Code = "none", cli.Describe(err).Error, err.Error(), exitcode.Of(err)
 		if reason != "" {
 			err = again(err, exitcode.Unavailable)
 			o.Reason, o.Code = reason, exitcode.Unavailable
 		}
-	} else {
+	default:
 		err = c.conclude(ctx, std, &o, r)
 	}
-	o.Duration = time.Since(began).Round(time.Millisecond).Seconds()
-	return errors.Join(status.write(o), err)
+	o.Duration = float64(time.Since(began).Milliseconds()) / 1000
+	if werr := status.write(o); werr != nil {
+		cli.Warn(std, "%v", werr)
+		if exitcode.Of(err) == exitcode.OK {
+			return exitcode.Status(exitcode.IOErr)
+		}
+	}
+	return err
 }
 
 // unavailable is the reason why there is no sandbox, or "" for what a host could
@@ -101,15 +115,14 @@ func (c *execCmd) conclude(ctx context.Context, std *cli.IO, o *outcome, r sessi
 		if errors.As(context.Cause(ctx), &sig) {
 			o.Code = exitcode.SignalBase + int(sig.Signal.(syscall.Signal))
 		}
+		o.Signal = signalName(o.Code - exitcode.SignalBase)
 	case session.OOM:
+		o.Signal = signalName(9)
 		cli.Warn(std, "the command was killed for want of memory (--memory)")
 	case session.Lost:
 		return exitcode.Errorf(exitcode.OSErr, "what became of the command is unknown: %s", r.Detail).WithID("lost")
 	case session.NotStarted:
 		return exitcode.Errorf(r.Code, "the command cannot be started in the container: %s", r.Detail).WithID("not_started")
-	}
-	if n := o.Code - exitcode.SignalBase; n > 0 && n < 65 {
-		o.Signal = signalName(n)
 	}
 	return exitcode.Status(o.Code)
 }
@@ -184,6 +197,14 @@ func (x *execution) container(ctx context.Context) (string, error) {
 	if x.s.helped = nil; st.Drift != box.Pending {
 		x.s.helped = &x.s.box.Spec.Helper
 	}
+	if err != nil || st.Drift != box.Pending {
+		return st.ID, err
+	}
+	in, err = x.s.box.Find(ctx)
+	if err == nil && (in == nil || x.s.box.Weaker(in) || len(x.s.lost(in)) > 0) {
+		err = exitcode.Errorf(exitcode.TempFail, "commands run in the container %q, which protects less than is wanted now", x.s.settings.Container).WithID("busy").
+			WithHint("wait until they have ended; or ductor-sandbox up --now")
+	}
 	return st.ID, err
 }
 
@@ -193,7 +214,7 @@ func (x *execution) in(ctx context.Context, id string, env []string) (session.Re
 	ss := session.Session{Client: x.s.engine.Client, Container: id, Env: append(x.passed(env), marked.Env+"="+x.id),
 		Stdout: x.std.Out, Stderr: x.std.Err, Started: func() {}, KillMax: x.Grace + 25*time.Second,
 		Kill: func(ctx context.Context) (int, error) { return x.kill(ctx, id) }}
-	if x.s.hasHelper() {
+	if x.s.hasHelper(ctx) {
 		ss.Argv, ss.Dir, ss.Stderr = append([]string{box.HelperPath, "run", dir}, argv...), "/", refusal
 	} else {
 		ss.Argv, ss.Dir = argv, dir
@@ -208,8 +229,11 @@ func (x *execution) in(ctx context.Context, id string, env []string) (session.Re
 	if text := refusal.text(); err == nil && text != "" && r.Reason == session.Exit {
 		r.Reason, r.Detail = session.NotStarted, text
 	}
-	if err == nil && !x.s.hasHelper() { // nobody else ends what it left
-		_, _ = x.s.end(context.Background(), id, x.id, 0)
+	// Nobody else ends what it left, if our program is not there, or was killed.
+	if err == nil && (!x.s.hasHelper(ctx) || r.Reason == session.Exit && r.Code == exitcode.SignalBase+9) {
+		if _, kerr := x.s.end(context.Background(), id, x.id, 0); kerr != nil {
+			r.Left = true
+		}
 	}
 	return r, err
 }
@@ -339,6 +363,9 @@ const maxWord = 128 << 10
 func (x *execution) env() ([]string, error) {
 	var env []string
 	for _, w := range append(slices.Clone(x.Command.Words()), x.Env...) {
+		if !utf8.ValidString(w) {
+			return nil, exitcode.Errorf(exitcode.Usage, "%q is not UTF-8, and Docker takes nothing else", w)
+		}
 		if len(w) >= maxWord {
 			return nil, exitcode.Errorf(exitcode.Usage, "a word of %d bytes, and Linux takes fewer than %d", len(w), maxWord).
 				WithHint("pass it on standard input")
@@ -415,15 +442,21 @@ func (x *execution) interruptible(out *os.File) (context.Context, func()) {
 // us is often the first of its name on PATH, and runs the next one so.
 const tried = "DUCTOR_SANDBOX_TRIED"
 
+// maxTried ends what goes round in circles.
+const maxTried = 16
+
 // onHost is only for who asked for it, and only where nothing was started.
-func (x *execution) onHost(status statusFile, reason string, why error) error {
-	if x.std.Getenv(tried) == "" {
+func (x *execution) onHost(ctx context.Context, status statusFile, reason string, why error) error {
+	argv := x.Command.Words()
+	again := func(path string) bool { return filepath.Base(path) == filepath.Base(argv[0]) }
+	if !slices.ContainsFunc(filepath.SplitList(x.std.Getenv(tried)), again) {
 		cli.Warn(x.std, "NOT in a sandbox, but on this machine: %v", why)
 	}
-	argv := x.Command.Words()
 	path, err := x.hostProgram(argv[0])
 	if err == nil && x.Workdir != "" {
-		err = os.Chdir(x.Workdir)
+		if cerr := os.Chdir(x.Workdir); cerr != nil {
+			err = exitcode.Errorf(exitcode.CannotExec, "%w", cerr)
+		}
 	}
 	if err != nil {
 		o := outcome{RanOn: "none", Reason: "not_started", Code: exitcode.Of(err), Message: err.Error(), Tags: x.tags}
@@ -434,6 +467,9 @@ func (x *execution) onHost(status statusFile, reason string, why error) error {
 		if strings.Contains(e, "=") {
 			env = append(env, e)
 		}
+	}
+	if ctx.Err() != nil { // a signal came in between
+		return exitcode.Status(exitcode.SignalBase + int(syscall.SIGTERM))
 	}
 	if err := status.write(outcome{RanOn: "host", Reason: reason, Message: why.Error(), Tags: x.tags}); err != nil {
 		return err
@@ -451,13 +487,21 @@ func (x *execution) hostProgram(name string) (string, error) {
 			candidates = append(candidates, filepath.Join(dir, name))
 		}
 	}
-	denied := false
+	denied, last := false, ""
+	found := 0
 	for _, c := range candidates {
 		path, err := exec.LookPath(c)
 		denied = denied || errors.Is(err, os.ErrPermission)
-		if err == nil && !slices.Contains(before, path) {
+		if err != nil {
+			continue
+		}
+		if found++; !slices.Contains(before, path) {
 			return path, nil
 		}
+		last = path
+	}
+	if found > 1 && len(before) < maxTried { // a program that calls its own name again
+		return last, nil
 	}
 	if denied {
 		return "", exitcode.Errorf(exitcode.CannotExec, "%q cannot be executed on this machine", name)
@@ -476,7 +520,7 @@ func (c *execCmd) statusFile() (statusFile, error) {
 		return statusFile{}, exitcode.Errorf(exitcode.Usage, "--status-fd=%d: is no descriptor", *c.StatusFD)
 	}
 	f := os.NewFile(uintptr(*c.StatusFD), "status")
-	if _, err := f.Stat(); err != nil {
+	if _, err := f.Stat(); err != nil || !isInherited(*c.StatusFD) {
 		return statusFile{}, exitcode.Errorf(exitcode.Usage, "--status-fd=%d: is not open", *c.StatusFD)
 	}
 	return statusFile{f}, nil

@@ -17,8 +17,21 @@ import (
 var stopSignals = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT}
 
 // ignorePipe: a reader who is gone is seen by the write, and ends the run in
-// order.
-func ignorePipe() { signal.Ignore(syscall.SIGPIPE) }
+// order. A command on the host gets the signal as we did.
+func ignorePipe() {
+	if pipeIgnored = signal.Ignored(syscall.SIGPIPE); !pipeIgnored {
+		signal.Ignore(syscall.SIGPIPE)
+	}
+}
+
+var pipeIgnored bool
+
+// isInherited is false for descriptors of the Go runtime, which are at the first
+// free numbers.
+func isInherited(fd int) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
+}
 
 func signalName(n int) string { return unix.SignalName(syscall.Signal(n)) }
 
@@ -71,6 +84,9 @@ func readerGone(f *os.File) <-chan struct{} {
 // become turns this process into the command.
 func become(_ *cli.IO, path string, argv, env []string) error {
 	signal.Reset()
+	if !pipeIgnored { // what is caught is not caught after exec, what is ignored stays so
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	}
 	err := syscall.Exec(path, argv, env)
 	return exitcode.Errorf(exitcode.CannotExec, "execute %q: %w", path, err)
 }
@@ -78,4 +94,10 @@ func become(_ *cli.IO, path string, argv, env []string) error {
 func ownedByRoot(info os.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && st.Uid == 0
+}
+
+// isMine reports whether the file is that of who runs us.
+func isMine(info os.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || int(st.Uid) == os.Geteuid()
 }

@@ -13,6 +13,8 @@ var stopSignals = []os.Signal{os.Interrupt}
 
 func ignorePipe() {}
 
+func isInherited(int) bool { return true }
+
 func signalName(int) string { return "" }
 
 // resizes tells nothing: a console has no signal for that.
@@ -37,3 +39,5 @@ func become(std *cli.IO, path string, argv, env []string) error {
 }
 
 func ownedByRoot(os.FileInfo) bool { return false }
+
+func isMine(os.FileInfo) bool { return true }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"ductor/cmd/ductor-sandbox/internal/record"
@@ -83,13 +85,16 @@ func (c *killCmd) Run(std *cli.IO) error {
 	if len(chosen) == 0 {
 		return exitcode.Errorf(exitcode.No, "no such command runs").WithHint("ductor-sandbox ps")
 	}
-	if err := s.look(ctx, c.Host); err != nil {
+	if err := s.attach(ctx, c.Host); err != nil {
 		return err
 	}
-	for _, r := range chosen {
-		if _, err := s.end(ctx, r.Container, r.ID, c.Grace); err != nil {
-			return err
-		}
+	helped := s.hasHelper(ctx)
+	s.helped = &helped
+	errs := make([]error, len(chosen))
+	var all sync.WaitGroup
+	for i, r := range chosen {
+		all.Go(func() { _, errs[i] = s.end(ctx, r.Container, r.ID, c.Grace) })
 	}
-	return nil
+	all.Wait()
+	return errors.Join(errs...)
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
 
@@ -59,6 +60,9 @@ func configure(std *cli.IO, n nameFlags, f specFlags) (*sandbox, error) {
 	if s.settings, err = settings.Load(s.configFile(), n.Name); err != nil {
 		return nil, err
 	}
+	if usual := settings.Default(home.DefaultName).Container; n.Name != home.DefaultName && s.settings.Container != settings.Default(n.Name).Container && s.settings.Container != usual {
+		s.settings.Container += "-" + string(n.Name) // the file's is the default bot's
+	}
 	s.settings, err = s.settings.With(f.flags())
 	return s, err
 }
@@ -87,10 +91,14 @@ func open(ctx context.Context, std *cli.IO, n nameFlags, f specFlags) (*sandbox,
 		return nil, err
 	}
 	if !s.settings.Enabled {
-		return s, exitcode.Errorf(exitcode.Unavailable, "%q says that docker is not enabled", s.configFile()).WithID("disabled").
-			WithHint(`set "enabled": true in its "docker" section`)
+		return s, s.disabled()
 	}
 	return s, s.connect(ctx, n.Host)
+}
+
+func (s *sandbox) disabled() error {
+	return exitcode.Errorf(exitcode.Unavailable, "%q says that docker is not enabled", s.configFile()).WithID("disabled").
+		WithHint(`set "enabled": true in its "docker" section`)
 }
 
 func (s *sandbox) connect(ctx context.Context, host string) error {
@@ -128,6 +136,10 @@ func (s *sandbox) close() {
 // folders that are mounted and ours to make, and the files of the container's
 // users.
 func (s *sandbox) prepare() error {
+	if info, err := os.Stat(string(s.home)); err == nil && !isMine(info) {
+		return exitcode.Errorf(exitcode.NoPerm, "the home %q belongs to another user, and what is made in it would not be theirs", s.home).
+			WithHint("run it as that user")
+	}
 	if err := s.query().Make(); err != nil {
 		return err
 	}
@@ -193,7 +205,7 @@ func (s *sandbox) plans(ctx context.Context) error {
 	if s.plan, err = q.Plan(); err != nil {
 		return err
 	}
-	spec := box.Spec{Name: s.settings.Container, Owner: box.Owner(string(s.home), string(s.name)), Image: s.settings.Image,
+	spec := box.Spec{Name: s.settings.Container, Owner: s.owner(), Image: s.settings.Image,
 		User: fmt.Sprintf("%d:%d", uid, gid), Env: slices.Clone(s.plan.Env), Mounts: s.plan.Mounts,
 		Network: s.settings.Network, Helper: q.Helper != "", ReadOnly: s.settings.ReadOnly, Limits: s.limits()}
 	if uid == 0 && !s.danger {
@@ -244,12 +256,21 @@ func id(err error) string {
 }
 
 // lock makes everybody wait who makes or removes the container.
-func (s *sandbox) lock() (func(), error) {
-	l, err := lockfile.Wait(s.run.SandboxGuard())
-	if err != nil {
-		return nil, err
+func (s *sandbox) lock(ctx context.Context) (func(), error) {
+	for {
+		l, err := lockfile.Try(s.run.SandboxGuard())
+		switch {
+		case err == nil:
+			return func() { _ = l.Close() }, nil
+		case !errors.Is(err, lockfile.ErrHeld):
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for another ductor-sandbox: %w", context.Cause(ctx))
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	return func() { _ = l.Close() }, nil
 }
 
 // lost says which mounts of protection are gone: a program of this machine has
@@ -273,25 +294,26 @@ func (s *sandbox) busy(ctx context.Context, container string) (bool, error) {
 		return false, err
 	}
 	for _, r := range runs {
-		if r.Alive() && !r.Owner.IsSelf() && r.Container != "" {
+		if r.Alive() && !r.Owner.IsSelf() && r.Container == container {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-// reap ends what runs of a caller that was killed have left.
-func (s *sandbox) reap(ctx context.Context, container string) {
+// reap ends what runs of a caller that was killed have left in a container. A
+// run in another one is that one's business, until it is gone.
+func (s *sandbox) reap(ctx context.Context, current string) {
 	runs, err := s.runs.List()
 	if err != nil {
 		cli.Warn(s.std, "%v", err)
 	}
 	for _, r := range runs {
-		if r.Alive() {
+		if r.Alive() || r.Container != current && !s.isGone(ctx, r.Container) {
 			continue
 		}
-		if container != "" {
-			if _, err := s.end(ctx, container, r.ID, 0); err != nil {
+		if r.Container == current {
+			if _, err := s.end(ctx, current, r.ID, 0); err != nil {
 				cli.Warn(s.std, "%v", err)
 				continue
 			}
@@ -302,11 +324,19 @@ func (s *sandbox) reap(ctx context.Context, container string) {
 	}
 }
 
+func (s *sandbox) isGone(ctx context.Context, id string) bool {
+	if id == "" {
+		return true
+	}
+	_, err := s.engine.Client.ContainerInspect(ctx, id)
+	return errdefs.IsNotFound(err)
+}
+
 // end ends all that has come of a run, in the container, by its mark.
 func (s *sandbox) end(ctx context.Context, container, run string, grace time.Duration) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, grace+20*time.Second)
 	defer cancel()
-	argv, err := s.tool("kill", run, "TERM", grace.String())
+	argv, err := s.tool(ctx, "kill", run, "TERM", grace.String())
 	if err != nil {
 		return 0, err
 	}
@@ -322,8 +352,8 @@ func (s *sandbox) end(ctx context.Context, container, run string, grace time.Dur
 }
 
 // tool is our own program in the container, or what a shell does in its place.
-func (s *sandbox) tool(args ...string) ([]string, error) {
-	if s.hasHelper() {
+func (s *sandbox) tool(ctx context.Context, args ...string) ([]string, error) {
+	if s.hasHelper(ctx) {
 		return append([]string{box.HelperPath}, args...), nil
 	}
 	return marked.Sh(args...)
@@ -331,11 +361,11 @@ func (s *sandbox) tool(args ...string) ([]string, error) {
 
 // hasHelper is what the container was made with, which may be another than the
 // one that is wanted now.
-func (s *sandbox) hasHelper() bool {
+func (s *sandbox) hasHelper(ctx context.Context) bool {
 	if s.helped != nil {
 		return *s.helped
 	}
-	in, err := s.box.Find(context.Background())
+	in, err := s.box.Find(ctx)
 	if err != nil || in == nil {
 		return s.box.Spec.Helper
 	}
@@ -391,8 +421,29 @@ func (s *sandbox) probe(ctx context.Context, id string) error {
 
 // look connects and finds out what is wanted, without making anything.
 func (s *sandbox) look(ctx context.Context, host string) error {
+	if err := s.attach(ctx, host); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(string(s.home), "workspace")); err != nil {
+		return nil // nothing was ever made here, so that no plan can be
+	}
+	return s.plans(ctx)
+}
+
+// attach is enough for what needs only to know which container it is.
+func (s *sandbox) attach(ctx context.Context, host string) error {
 	if err := s.connect(ctx, host); err != nil {
 		return err
 	}
-	return s.plans(ctx)
+	s.box = &box.Box{Client: s.engine.Client, Spec: box.Spec{Name: s.settings.Container, Owner: s.owner()}, Busy: s.busy}
+	return nil
+}
+
+// owner is the same by every name of the home.
+func (s *sandbox) owner() string {
+	dir := string(s.home)
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	return box.Owner(dir, string(s.name))
 }

@@ -19,6 +19,8 @@ import (
 
 	"ductor/internal/common/clitest"
 	"ductor/internal/common/exitcode"
+	"ductor/internal/common/home"
+	"ductor/internal/common/lockfile"
 )
 
 // TestSandbox is a day of a sandbox: made, used, looked at, removed.
@@ -522,4 +524,107 @@ func TestWrapper(t *testing.T) {
 	if err != nil || !strings.HasSuffix(string(out), "the real one: -p hello world\n") || strings.Count(string(out), "NOT in a sandbox") != 1 {
 		t.Errorf("%v: %s", err, out)
 	}
+}
+
+// TestNoHostForTheImpatient: a caller that goes away, a time that is up, before
+// anything was started, is no reason to run it elsewhere.
+func TestNoHostForTheImpatient(t *testing.T) {
+	w := newWorld(t)
+	marker := filepath.Join(w.home, "ran")
+	argv := []string{"--on-unavailable", "host", "--", "touch", marker}
+	ran := func() bool { _, err := os.Stat(marker); return err == nil }
+
+	r, closed, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	cmd := w.command(append([]string{"exec"}, argv...)...)
+	cmd.Stdout = closed
+	_ = cmd.Run()
+	closed.Close()
+	if code := clitest.CodeOf(cmd.ProcessState); code != 141 || ran() {
+		t.Errorf("a reader that is gone: %d, on the host: %v", code, ran())
+	}
+
+	w.up()
+	docker(t, "stop", "-t", "0", w.container)
+	guard := home.Home(w.home).Run(home.DefaultName).SandboxGuard()
+	lock, err := lockfile.Try(guard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, o, _ := w.status(append([]string{"--timeout", "300ms"}, argv...)...)
+	if code != 124 || o.Reason != "timeout" || o.RanOn != "none" || ran() {
+		t.Errorf("the time is up: %d %+v, on the host: %v", code, o, ran())
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.exec(0, "exit", "0")
+}
+
+// TestWeaker: a command does not run in a container that protects less than is
+// wanted, though it cannot be made anew just now.
+func TestWeaker(t *testing.T) {
+	w := newWorld(t)
+	w.up()
+	run := w.start("--", "fakecli", "tick")
+	for _, flag := range [][]string{{"--network", "none"}, {"--read-only"}, {"--rw", "logs"}} {
+		if err := os.MkdirAll(filepath.Join(w.home, "logs"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		code, o, errs := w.status(append(append(flag, "--on-unavailable", "host"), "--", "fakecli", "exit", "0")...)
+		if code != 75 || o.Reason != "busy" || o.RanOn != "none" {
+			t.Errorf("%q: %d %+v %s", flag, code, o, errs)
+		}
+	}
+	run.stop()
+	w.do(0, "exec", "--network", "none", "--", "fakecli", "exit", "0")
+}
+
+// TestSomebodyElsesHome: root makes nothing in it.
+func TestSomebodyElsesHome(t *testing.T) {
+	w := newWorld(t)
+	w.uid = 61235
+	w.give(w.home)
+	if _, errs := w.do(77, "up"); !strings.Contains(errs, "another user") {
+		t.Error(errs)
+	}
+	if entries, _ := os.ReadDir(w.home); len(entries) != 1 {
+		t.Errorf("%v", entries)
+	}
+}
+
+// TestNeighbourInAnotherNamespace lives, though nobody can look at its caller.
+func TestNeighbourInAnotherNamespace(t *testing.T) {
+	clitest.Need(t, "namespaces")
+	w := newWorld(t)
+	w.up()
+	w.as = []string{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc"}
+	far := w.start("--", "fakecli", "tick")
+	w.as = nil
+	w.exec(0, "exit", "0")
+	w.do(75, "down")
+	if len(w.inside()) == 0 {
+		t.Error("it was ended")
+	}
+	_ = far.cmd.Process.Kill()
+}
+
+// TestTwoContainersOfAHome: what is left in one is not looked for in the other.
+func TestTwoContainersOfAHome(t *testing.T) {
+	w := newWorld(t)
+	other := w.container + "b"
+	t.Cleanup(func() { _ = exec.Command("docker", "rm", "-f", other).Run() })
+	w.up()
+	r := w.start("--container", other, "--", "fakecli", "tick")
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+	w.exec(0, "exit", "0")
+	w.do(0, "exec", "--container", other, "--", "fakecli", "exit", "0")
+	if out := docker(t, "top", other, "-eo", "pid,args"); strings.Contains(out, "tick") {
+		t.Error(out)
+	}
+	w.do(0, "down", "--container", other)
 }

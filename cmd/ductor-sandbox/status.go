@@ -21,12 +21,13 @@ func (c *statusCmd) Run(std *cli.IO) error {
 		return err
 	}
 	defer s.close()
-	var v view
-	if err = s.look(ctx, c.Host); err != nil {
-		v = s.view(ctx)
+	if err = s.look(ctx, c.Host); err == nil && !s.settings.Enabled {
+		err = s.disabled()
+	}
+	v := s.view(ctx)
+	if err != nil {
 		v.fail(err)
-	} else {
-		v = s.view(ctx)
+		v.Ready = false
 	}
 	if err := v.print(std, c.JSON); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	mounts "github.com/docker/docker/api/types/mount"
@@ -53,7 +54,7 @@ func timedOut(ctx context.Context, err error, limit time.Duration) error {
 
 // up leads to a container that runs, one caller at a time.
 func (s *sandbox) up(ctx context.Context, o box.Options) (box.State, error) {
-	unlock, err := s.lock()
+	unlock, err := s.lock(ctx)
 	if err != nil {
 		return box.State{}, err
 	}
@@ -153,8 +154,12 @@ type mountView struct {
 
 // view looks, and changes nothing.
 func (s *sandbox) view(ctx context.Context) view {
+	warnings := slices.Clone(s.plan.Warnings)
+	if n := len(s.plan.Unprotected); n > 0 {
+		warnings = append(warnings, fmt.Sprintf("commands can create %d files that this machine would run or obey, such as %q: what is not there cannot be made read-only", n, s.plan.Unprotected[0]))
+	}
 	v := view{Container: containerView{Name: s.settings.Container, State: "absent"}, Image: imageView{Ref: s.settings.Image, ID: s.image.ID},
-		Network: s.settings.Network, WorkDir: s.plan.WorkDir, Auth: s.plan.Auth, Warnings: s.plan.Warnings}
+		Network: s.settings.Network, WorkDir: s.plan.WorkDir, Auth: s.plan.Auth, Warnings: warnings}
 	if s.engine != nil {
 		v.Engine = &engineView{s.engine.Host, s.engine.Source, s.engine.Version, s.engine.API, s.info.Rootless}
 	}
@@ -174,8 +179,9 @@ func (s *sandbox) view(ctx context.Context) view {
 		if in.State.Running {
 			v.Container.Since = in.State.StartedAt
 		}
-		v.Ready = in.State.Running && !in.State.Paused
-		v.Drift.Drifted = !s.box.Ready(in) && v.Ready
+		runs := in.State.Running && !in.State.Paused
+		v.Ready = runs && s.box.Ready(in) && len(s.lost(in)) == 0
+		v.Drift.Drifted = runs && !v.Ready
 		v.Image.Stale = s.image.ID != "" && in.Image != s.image.ID
 	case s.image.ID == "":
 		v.Reason, v.Message, v.Fix = "image_missing", fmt.Sprintf("there is no image %q", s.settings.Image), "ductor-sandbox up"

@@ -81,6 +81,12 @@ func (b *Box) drifted(in *container.InspectResponse) bool {
 	return l[LabelSpec] != b.Spec.Hash() || l[LabelFormat] != format || b.Spec.ImageID != "" && in.Image != b.Spec.ImageID
 }
 
+// Weaker reports whether the container does not keep its commands from all that
+// is wanted now.
+func (b *Box) Weaker(in *container.InspectResponse) bool {
+	return in.Config.Labels[LabelGuard] != b.Spec.guard()
+}
+
 // Ready reports whether the container runs and is as it is wanted: the whole cost
 // of a healthy one.
 func (b *Box) Ready(in *container.InspectResponse) bool {
@@ -131,7 +137,7 @@ func (b *Box) step(ctx context.Context, in *container.InspectResponse, o *Option
 		return false, pause(ctx)
 	case !in.State.Running:
 		return false, b.start(ctx, in.ID, st)
-	case b.Spec.Limits.differ(in.HostConfig.Resources):
+	case b.Spec.Limits.differ(in.HostConfig.Resources) && st.Drift != Updated: // once: a kernel may know no such limit
 		st.Drift = Updated
 		return false, b.update(ctx, in.ID)
 	}
@@ -238,7 +244,7 @@ func (b *Box) update(ctx context.Context, id string) error {
 
 // Remove removes a container of ours; one that is gone or just going is as good.
 func (b *Box) Remove(ctx context.Context, id string) error {
-	err := b.Client.ContainerRemove(ctx, id, container.RemoveOptions{Force: true})
+	err := b.Client.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	switch {
 	case errdefs.IsNotFound(err):
 		return nil

@@ -21,6 +21,7 @@ const (
 	LabelOwner  = "dev.ductor.sandbox" // whose it is: see Owner
 	LabelSpec   = "dev.ductor.spec"    // the Hash that it was made from
 	LabelImage  = "dev.ductor.image"   // the ID of the image that it was made from
+	LabelGuard  = "dev.ductor.guard"   // the hash of what keeps commands from doing harm
 	LabelFormat = "dev.ductor.format"
 )
 
@@ -67,7 +68,14 @@ func Owner(home, name string) string {
 func (s Spec) Hash() string {
 	env := slices.Clone(s.Env)
 	slices.Sort(env)
-	data, err := json.Marshal([]any{format, s.Owner, s.User, env, s.Mounts, s.Network, s.Helper, s.ReadOnly})
+	return hash(format, s.Owner, s.User, env, s.Mounts, s.Network, s.Helper, s.ReadOnly)
+}
+
+// guard is the part of it that a command must not run without.
+func (s Spec) guard() string { return hash(s.User, s.Mounts, s.Network, s.ReadOnly) }
+
+func hash(parts ...any) string {
+	data, err := json.Marshal(parts)
 	if err != nil {
 		panic(err) // strings and numbers can be encoded
 	}
@@ -88,7 +96,7 @@ func (s Spec) config() *container.Config {
 		// with it a /tmp of root's, whose mode runc gives to the one in memory.
 		WorkingDir: "/",
 		Hostname:   "sandbox",
-		Labels:     map[string]string{LabelOwner: s.Owner, LabelSpec: s.Hash(), LabelImage: s.ImageID, LabelFormat: format},
+		Labels:     map[string]string{LabelOwner: s.Owner, LabelSpec: s.Hash(), LabelImage: s.ImageID, LabelGuard: s.guard(), LabelFormat: format},
 	}
 }
 

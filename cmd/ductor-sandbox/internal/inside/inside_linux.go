@@ -10,6 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -72,7 +75,38 @@ func run(dir string, argv []string) int {
 	}
 	code := wait(p.Pid)
 	_, _, _ = marked.Kill("/proc", os.Getenv(marked.Env), syscall.SIGTERM, leftGrace)
+	endChildren()
 	return code
+}
+
+// endChildren ends what has no mark: all that the command has left is our child,
+// or becomes it when its own parent ends.
+func endChildren() {
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+		left := 0
+		files, _ := filepath.Glob("/proc/[0-9]*/stat")
+		for _, f := range files {
+			data, err := os.ReadFile(f)
+			if err != nil {
+				continue
+			}
+			words := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			if len(words) > 1 && words[1] == strconv.Itoa(os.Getpid()) && words[0] != "Z" {
+				left++
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+		for { // their own children are ours as soon as they are reaped
+			if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
+				break
+			}
+		}
+		if left == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // start gives the command the signals as Docker would have.

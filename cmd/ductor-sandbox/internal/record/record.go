@@ -32,8 +32,16 @@ type Run struct {
 	Container string            `json:"container,omitempty"`
 }
 
-// Alive reports whether whoever runs it lives.
-func (r Run) Alive() bool { return r.Owner.Alive() }
+// Alive reports whether whoever runs it lives, or may live: a process of another
+// PID namespace cannot be looked at. After a boot nobody lives.
+func (r Run) Alive() bool {
+	err := r.Owner.Check()
+	if errors.Is(err, process.ErrGone) || errors.Is(err, process.ErrReused) {
+		return false
+	}
+	self, serr := process.Self()
+	return err == nil || serr != nil || self.Boot == "" || r.Owner.Boot == self.Boot
+}
 
 // Dir is the folder of the files.
 type Dir string
@@ -86,6 +94,9 @@ func (d Dir) List() ([]Run, error) {
 		data, err := atomicfile.Read(d.path(name), 64<<10)
 		var r Run
 		if err != nil || json.Unmarshal(data, &r) != nil || r.ID != name {
+			if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > time.Minute { // nobody writes it just now
+				_ = d.Remove(name)
+			}
 			continue
 		}
 		all = append(all, r)

@@ -106,12 +106,19 @@ func (s *Session) Run(ctx context.Context) (Result, error) {
 	}
 	s.Started()
 	stream, err := s.attach(ctx, made.ID)
-	if err != nil {
+	switch {
+	case errdefs.IsNotFound(err) || errdefs.IsConflict(err): // it was stopped in between, and so nothing was started
+		return Result{}, fmt.Errorf("%w: %w", ErrGone, err)
+	case err != nil:
 		return s.judge(made.ID, began, Result{}, err.Error()), nil
 	}
 	defer stream.Close()
 	r, text := s.follow(ctx, made.ID, stream)
-	return s.judge(made.ID, began, r, text), nil
+	r = s.judge(made.ID, began, r, text)
+	if r.Reason == NotStarted && s.isStopped() {
+		return Result{}, fmt.Errorf("%w: %s", ErrGone, r.Detail)
+	}
+	return r, nil
 }
 
 func (s *Session) console() *[2]uint {
@@ -153,6 +160,15 @@ func (s *Session) attach(ctx context.Context, id string) (types.HijackedResponse
 
 // ErrTimeUp is the cause of a context whose run took too long.
 var ErrTimeUp = errors.New("the time is up")
+
+// isStopped tells a container that went away from a command that cannot be
+// started.
+func (s *Session) isStopped() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), callMax)
+	defer cancel()
+	in, err := s.Client.ContainerInspect(ctx, s.Container)
+	return errdefs.IsNotFound(err) || err == nil && in.ContainerJSONBase != nil && in.State != nil && !in.State.Running
+}
 
 // wanted is why ctx wants the end.
 func wanted(ctx context.Context) Reason {

@@ -84,6 +84,9 @@ func translate(glob string, whole bool) (string, bool) {
 			i++
 		case '*':
 			n := len(glob[i:]) - len(strings.TrimLeft(glob[i:], "*"))
+			if whole && n > 1 && i+n == len(glob) && strings.HasPrefix(glob, "**") && strings.Trim(glob[:i], "*/") == "" && !strings.Contains("/"+glob, "/*/") {
+				return "**", true // pairs alone match nothing, too
+			}
 			out.WriteString(stars(glob, i, n, whole))
 			i += n
 		case '[':
@@ -111,6 +114,8 @@ func stars(glob string, i, n int, whole bool) string {
 		return "*"
 	case end == "" && i > 0:
 		return "**/*"
+	case end != "" && end[0] == '\\': // git looks for a plain slash where it lets two stars match nothing
+		return "*/**"
 	}
 	return "**"
 }
