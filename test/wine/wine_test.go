@@ -161,12 +161,14 @@ const limit = 3 * time.Minute
 // verdict is how the testing package tells of a test, or of a part of one.
 var verdict = regexp.MustCompile(`^\s*--- (PASS|FAIL|SKIP): (\S+) `)
 
-// run runs the tests of a package, and reports each.
+// run runs the tests of a package, and reports each. What fails is run once more:
+// beside other tests wine takes seconds for what Windows does in milliseconds,
+// and fails by itself at times. What fails twice is ours.
 func (l *lab) run(t *testing.T, pkg string) {
 	short := strings.TrimPrefix(pkg, "ductor/")
 	out, err := l.try(t, pkg, short)
-	if err != nil && wineItself.Match(out) {
-		t.Logf("once more, since wine itself failed: %q", wineItself.Find(out))
+	if err != nil {
+		t.Logf("once more, wine's own words about it: %q; it failed with %v\n%s", wineItself.Find(out), err, failures(out))
 		out, err = l.try(t, pkg, short)
 	}
 	for _, v := range verdicts(string(out)) {
@@ -208,6 +210,17 @@ func (l *lab) try(t *testing.T, pkg, short string) ([]byte, error) {
 	err = cmd.Run()
 	out, _ := os.ReadFile(f.Name())
 	return out, err
+}
+
+// failures are what a reader of the log wants to know of the first time.
+func failures(out []byte) string {
+	var all []string
+	for _, v := range verdicts(string(out)) {
+		if v.word == "FAIL" {
+			all = append(all, v.name+"\n"+v.text)
+		}
+	}
+	return strings.Join(all, "\n")
 }
 
 type told struct{ word, name, text string }
