@@ -65,7 +65,7 @@ func (c *doctorCmd) examine(ctx context.Context, std *cli.IO, d *doctorView) {
 	}
 	defer s.close()
 	if !s.settings.Enabled {
-		d.add("config", "fail", "%q says that docker is not enabled", s.configFile()).Hint = `set "enabled": true in its "docker" section`
+		d.fail("config", s.disabled())
 		return
 	}
 	d.add("config", "pass", "image %s, container %s, network %s", s.settings.Image, s.settings.Container, s.settings.Network)

@@ -212,9 +212,9 @@ func (x *execution) in(ctx context.Context, id string, env []string) (session.Re
 	argv := x.Command.Words()
 	dir, refusal := x.directory(), &refusal{to: x.std.Err, prefix: inside.Prefix(x.id)}
 	ss := session.Session{Client: x.s.engine.Client, Container: id, Env: append(x.passed(env), marked.Env+"="+x.id),
-		Stdout: x.std.Out, Stderr: x.std.Err, Started: func() {}, KillMax: x.Grace + 25*time.Second,
+		Stdout: x.std.Out, Stderr: x.std.Err, KillMax: x.Grace + 25*time.Second,
 		Kill: func(ctx context.Context) (int, error) { return x.kill(ctx, id) }}
-	if x.s.hasHelper(ctx) {
+	if x.s.hasHelper(ctx, id) {
 		ss.Argv, ss.Dir, ss.Stderr = append([]string{box.HelperPath, "run", dir}, argv...), "/", refusal
 	} else {
 		ss.Argv, ss.Dir = argv, dir
@@ -230,7 +230,7 @@ func (x *execution) in(ctx context.Context, id string, env []string) (session.Re
 		r.Reason, r.Detail = session.NotStarted, text
 	}
 	// Nobody else ends what it left, if our program is not there, or was killed.
-	if err == nil && (!x.s.hasHelper(ctx) || r.Reason == session.Exit && r.Code == exitcode.SignalBase+9) {
+	if err == nil && (!x.s.hasHelper(ctx, id) || r.Reason == session.Exit && r.Code == exitcode.SignalBase+9) {
 		if _, kerr := x.s.end(context.Background(), id, x.id, 0); kerr != nil {
 			r.Left = true
 		}

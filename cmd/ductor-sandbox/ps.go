@@ -88,8 +88,6 @@ func (c *killCmd) Run(std *cli.IO) error {
 	if err := s.attach(ctx, c.Host); err != nil {
 		return err
 	}
-	helped := s.hasHelper(ctx)
-	s.helped = &helped
 	errs := make([]error, len(chosen))
 	var all sync.WaitGroup
 	for i, r := range chosen {

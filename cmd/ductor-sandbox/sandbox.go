@@ -336,7 +336,7 @@ func (s *sandbox) isGone(ctx context.Context, id string) bool {
 func (s *sandbox) end(ctx context.Context, container, run string, grace time.Duration) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, grace+20*time.Second)
 	defer cancel()
-	argv, err := s.tool(ctx, "kill", run, "TERM", grace.String())
+	argv, err := s.tool(ctx, container, "kill", run, "TERM", grace.String())
 	if err != nil {
 		return 0, err
 	}
@@ -352,8 +352,8 @@ func (s *sandbox) end(ctx context.Context, container, run string, grace time.Dur
 }
 
 // tool is our own program in the container, or what a shell does in its place.
-func (s *sandbox) tool(ctx context.Context, args ...string) ([]string, error) {
-	if s.hasHelper(ctx) {
+func (s *sandbox) tool(ctx context.Context, container string, args ...string) ([]string, error) {
+	if s.hasHelper(ctx, container) {
 		return append([]string{box.HelperPath}, args...), nil
 	}
 	return marked.Sh(args...)
@@ -361,12 +361,12 @@ func (s *sandbox) tool(ctx context.Context, args ...string) ([]string, error) {
 
 // hasHelper is what the container was made with, which may be another than the
 // one that is wanted now.
-func (s *sandbox) hasHelper(ctx context.Context) bool {
+func (s *sandbox) hasHelper(ctx context.Context, container string) bool {
 	if s.helped != nil {
 		return *s.helped
 	}
-	in, err := s.box.Find(ctx)
-	if err != nil || in == nil {
+	in, err := s.engine.Client.ContainerInspect(ctx, container)
+	if err != nil {
 		return s.box.Spec.Helper
 	}
 	return slices.ContainsFunc(in.HostConfig.Mounts, func(m mountPoint) bool { return m.Target == box.HelperPath })

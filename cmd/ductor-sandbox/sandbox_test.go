@@ -626,5 +626,10 @@ func TestTwoContainersOfAHome(t *testing.T) {
 	if out := docker(t, "top", other, "-eo", "pid,args"); strings.Contains(out, "tick") {
 		t.Error(out)
 	}
+	r = w.start("--container", other, "--", "fakecli", "tick")
+	w.do(0, "kill", "--all")
+	if code := r.code(); code != 143 {
+		t.Errorf("kill: %d %s", code, r.out)
+	}
 	w.do(0, "down", "--container", other)
 }

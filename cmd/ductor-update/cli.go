@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"ductor/cmd/ductor-update/internal/version"
 	"ductor/internal/common/cli"
 	"ductor/internal/common/home"
 )
@@ -130,6 +131,19 @@ func (c *watchCmd) AfterApply() error {
 func (c *upgradeCmd) AfterApply() error {
 	if c.Timeout <= 0 {
 		return fmt.Errorf("--timeout=%s: must be positive", c.Timeout)
+	}
+	return checkTo(c.To)
+}
+
+// AfterApply checks what the grammar cannot say.
+func (c *rollbackCmd) AfterApply() error { return checkTo(c.To) }
+
+func checkTo(to string) error {
+	if to == "" {
+		return nil
+	}
+	if _, err := version.Parse(to); err != nil {
+		return fmt.Errorf("--to=%q: %v", to, err) // misuse, though a version from elsewhere would be malformed data
 	}
 	return nil
 }

@@ -46,20 +46,17 @@ func (c *rollbackCmd) Run(std *cli.IO) error {
 const lockPatience = 3 * time.Second
 
 func (c *rollbackCmd) rollback(ctx context.Context, u *updater) (result, error) {
-	r, err := u.recover(ctx, false)
-	if err != nil && c.To != "" {
-		_, err = u.tidy(true, false)
-	} else if r != nil || err != nil {
-		return *cmp.Or(r, &result{}), err
+	if c.To != "" {
+		if r, err := u.tidy(true, false); err != nil {
+			return r, err
+		}
+		return c.to(ctx, u)
 	}
-	if err != nil {
-		return result{}, err
+	if r, err := u.recover(ctx, false); r != nil || err != nil {
+		return *cmp.Or(r, &result{}), err
 	}
 	if c.IfPending {
 		return c.ifPending(ctx, u)
-	}
-	if c.To != "" {
-		return c.to(ctx, u)
 	}
 	for _, raw := range []json.RawMessage{u.st.Probation, u.st.Previous} {
 		if p := u.record(raw); p != nil && p.Pkg == c.Package && p.version() == p.New {

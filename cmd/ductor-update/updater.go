@@ -363,7 +363,7 @@ func (u *updater) restore(ctx context.Context, c *change, uncertain bool) error 
 		return nil
 	}
 	specs := c.missing()
-	if main := c.Pkg + "==" + c.Old; (uncertain || c.version() != c.Old) && !slices.ContainsFunc(specs, func(p string) bool { return sameSpec(p, main) }) {
+	if main := install.Spec(c.Pkg, c.Old); (uncertain || c.version() != c.Old) && !slices.Contains(specs, main) {
 		specs = append(specs, main)
 	}
 	if len(specs) == 0 {
@@ -386,11 +386,6 @@ func (u *updater) restore(ctx context.Context, c *change, uncertain bool) error 
 	return snapshot.Sync(c.Packages)
 }
 
-// sameSpec: the frozen list has names in their normal form.
-func sameSpec(frozen, spec string) bool {
-	return strings.EqualFold(strings.ReplaceAll(frozen, "-", "_"), strings.ReplaceAll(strings.ReplaceAll(spec, "-", "_"), ".", "_")) || frozen == spec
-}
-
 // putBack uses the copy, if there is one, and reports whether that was all. A
 // copy that cannot be put back stays where it is: files of the user's may be in
 // it.
@@ -407,9 +402,15 @@ func (u *updater) putBack(c *change) bool {
 		return true
 	}
 	u.warn("the copy in %q cannot be put back, and is left there: %v", c.Copy, cmp.Or(err, error(exitcode.Errorf(exitcode.DataErr, "it has version %s", c.version()))))
-	dir := c.Copy
-	if c.Copy = ""; u.journal(c, undoing) != nil {
-		c.Copy = dir
+	c.Copy = ""
+	err = u.change(func(s *state.State) {
+		s.Journal = encode(c)
+		if p, derr := decode(s.Probation); derr == nil && p != nil && p.ID == c.ID {
+			s.Probation = nil // it names the copy, too, which would be removed with it
+		}
+	})
+	if err != nil {
+		u.warn("%v", err)
 	}
 	return false
 }

@@ -106,6 +106,7 @@ func TestRefused(t *testing.T) {
 	w.do(78, "refused", "upgrade", "--dry-run")
 	w.do(78, "refused", "rollback", "--to", "0.9")
 	w.do(64, "", "upgrade", "--timeout", "0s")
+	w.do(64, "", "upgrade", "--to", "v!")
 	w.do(64, "", "rollback", "--to", "1", "--if-pending")
 }
 

@@ -62,9 +62,6 @@ type Session struct {
 	// KillMax is how long Kill may take, with all grace that it gives. Zero is
 	// ten minutes: not for ever, and longer than any grace.
 	KillMax time.Duration
-	// Started is called once the command may run: from then on it must not be
-	// run anywhere else.
-	Started func()
 }
 
 // Result is its end.
@@ -104,7 +101,6 @@ func (s *Session) Run(ctx context.Context) (Result, error) {
 	case err != nil:
 		return Result{}, err
 	}
-	s.Started()
 	stream, err := s.attach(ctx, made.ID)
 	switch {
 	case errdefs.IsNotFound(err) || errdefs.IsConflict(err): // it was stopped in between, and so nothing was started

@@ -25,12 +25,15 @@ func Frozen(sitePackages string) []string {
 			continue
 		}
 		if err == nil && pkg != "" && version != "" && mayBe(stem+".dist-info", pkg) {
-			all = append(all, normal(pkg)+"=="+version)
+			all = append(all, Spec(pkg, version))
 		}
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
 }
+
+// Spec names one version of a package, as Frozen does.
+func Spec(pkg, version string) string { return normal(pkg) + "==" + version }
 
 // Undo is the command that puts back versions, which the caller appends to Argv
 // as name==version. It looks at no dependency: the caller names them all. Errors
