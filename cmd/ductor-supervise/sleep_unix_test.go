@@ -27,6 +27,14 @@ func TestSleepIsNoHang(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	pulse, err := os.Stat(s.path("pulse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clitest.Wait(t, "a heartbeat that the supervisor has not looked for", func() bool {
+		now, err := os.Stat(s.path("pulse"))
+		return err == nil && now.ModTime().After(pulse.ModTime())
+	})
 	_ = syscall.Kill(st.PID, syscall.SIGSTOP)
 	sup.signal(syscall.SIGSTOP)
 	// Not a wait for anything: the time that passes is the trouble. It is the

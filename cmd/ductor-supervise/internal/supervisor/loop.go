@@ -124,6 +124,7 @@ func (s *supervisor) notice(now time.Time, late time.Duration) {
 	}
 	seconds := gap.Round(time.Second).Seconds()
 	s.emit(journal.Event{Type: journal.Resume, DelaySeconds: &seconds})
+	s.pulse.slept(now)
 	s.step(policy.Resume{}, journal.Event{})
 }
 

@@ -47,6 +47,10 @@ func (p *pulse) look(now time.Time) (at time.Time, beat bool) {
 	return now.Add(-age), true
 }
 
+// slept lets a sign of life that came before a sleep, and was not looked for
+// until now, count from here on.
+func (p *pulse) slept(now time.Time) { p.looked = now }
+
 // due is when to look for the first sign; after that the policy's deadline is
 // soon enough.
 func (p *pulse) due() time.Time {

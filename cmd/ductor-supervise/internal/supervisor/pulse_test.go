@@ -43,10 +43,16 @@ func TestPulse(t *testing.T) {
 			t.Errorf("%s: counted twice", name)
 		}
 	}
+	// A sign from before a sleep, looked for after it.
+	touch(t, path, after(12*time.Second))
+	p.slept(after(19 * time.Second))
+	if at, beat := p.look(after(20 * time.Second)); !beat || at.Before(after(19*time.Second)) {
+		t.Errorf("a sign from before a sleep: %v, %v", beat, at.Sub(now))
+	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if _, beat := p.look(after(20 * time.Second)); beat {
+	if _, beat := p.look(after(21 * time.Second)); beat {
 		t.Error("a removal is no sign of life")
 	}
 }
