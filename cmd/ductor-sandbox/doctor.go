@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os/exec"
+	"slices"
 
 	"ductor/internal/common/cli"
 	"ductor/internal/common/exitcode"
@@ -57,17 +59,17 @@ func (d *doctorView) fail(name string, err error) {
 	d.add(name, "fail", "%s", about.Message).Hint = about.Hint
 }
 
+// examine goes on as long as the next look has a meaning.
 func (c *doctorCmd) examine(ctx context.Context, std *cli.IO, d *doctorView) {
 	s, err := configure(std, c.nameFlags, c.specFlags)
+	if err == nil && !s.settings.Enabled {
+		err = s.disabled()
+	}
 	if err != nil {
 		d.fail("config", err)
 		return
 	}
 	defer s.close()
-	if !s.settings.Enabled {
-		d.fail("config", s.disabled())
-		return
-	}
 	d.add("config", "pass", "image %s, container %s, network %s", s.settings.Image, s.settings.Container, s.settings.Network)
 	if path, err := exec.LookPath("docker"); err != nil {
 		d.add("cli", "pass", "there is no docker command, and none is needed")
@@ -78,42 +80,86 @@ func (c *doctorCmd) examine(ctx context.Context, std *cli.IO, d *doctorView) {
 		d.fail("daemon", err)
 		return
 	}
-	d.add("daemon", "pass", "%s (%s), API %s", s.engine.Host, s.engine.Source, s.engine.API)
+	d.add("daemon", "pass", "%s (%s), %s, API %s", s.engine.Host, s.engine.Source, s.engine.Version, s.engine.API)
+	d.kernel(ctx, s)
 	if err := s.plans(ctx); err != nil {
 		d.fail("mounts", err)
 		return
 	}
+	d.mounts(s)
+	d.container(ctx, s)
+}
+
+// kernel is what protects, or does not, where the containers are.
+func (d *doctorView) kernel(ctx context.Context, s *sandbox) {
+	info, err := s.engine.Info(ctx)
+	if err != nil {
+		d.fail("kernel", err)
+		return
+	}
+	for _, limit := range []struct {
+		known bool
+		what  string
+		hint  string
+	}{
+		{info.MemoryLimit, "memory", "on a Raspberry Pi: cgroup_enable=memory cgroup_memory=1 in cmdline.txt, and reboot"},
+		{info.CPULimit, "processors", ""}, {info.PidsLimit, "processes", ""},
+	} {
+		if !limit.known {
+			d.add("limits", "warn", "the kernel there cannot limit %s, so nothing does", limit.what).Hint = limit.hint
+		}
+	}
+	if !info.Seccomp {
+		d.add("seccomp", "warn", "the daemon filters no system calls")
+	} else {
+		d.add("seccomp", "pass", "the daemon's own profile")
+	}
+	for name, is := range map[string]bool{"rootless Docker": info.Rootless, "Docker Desktop": info.Desktop, "Podman": info.Podman, "SELinux": info.SELinux, "a remapped user namespace": info.UserNS} {
+		if is {
+			d.add("untried", "warn", "this is %s, which is provided for, but was not tried by those who made this", name)
+		}
+	}
+}
+
+func (d *doctorView) mounts(s *sandbox) {
 	d.add("mounts", "pass", "%d", len(s.plan.Mounts))
-	for who, how := range s.plan.Auth {
+	for _, who := range slices.Sorted(maps.Keys(s.plan.Auth)) {
 		status := "pass"
-		if how == "keychain" || how == "none" {
+		if how := s.plan.Auth[who]; how == "keychain" || how == "none" {
 			status = "warn"
 		}
-		d.add("auth", status, "%s: %s", who, how)
+		d.add("auth", status, "%s: %s", who, s.plan.Auth[who])
 	}
 	for _, w := range s.plan.Warnings {
 		d.add("mounts", "warn", "%s", w)
 	}
+	for _, path := range s.plan.Unprotected {
+		d.add("mounts", "warn", "a command can create %q, which this machine would obey", path)
+	}
+}
+
+func (d *doctorView) container(ctx context.Context, s *sandbox) {
 	if s.image.ID == "" {
 		d.add("image", "warn", "there is no image %q yet", s.settings.Image).Hint = "ductor-sandbox up"
 	} else {
 		d.add("image", "pass", "%s %s", s.settings.Image, s.image.ID)
 	}
-	in, err := s.box.Find(ctx)
+	in, err := s.find(ctx)
+	if err == nil && in != nil && s.box.Ready(in) && len(s.lost(in)) == 0 {
+		if err = s.probe(ctx, in.ID); err == nil {
+			d.add("container", "pass", "it runs, and runs commands")
+			return
+		}
+	}
+	why := "it is not what is wanted now"
 	switch {
 	case err != nil:
 		d.fail("container", err)
+		return
 	case in == nil:
-		d.add("container", "warn", "there is no container %q yet", s.settings.Container).Hint = "ductor-sandbox up"
+		why = fmt.Sprintf("there is no container %q yet", s.settings.Container)
 	case !in.State.Running:
-		d.add("container", "warn", "it is %s", in.State.Status).Hint = "ductor-sandbox up"
-	case !s.box.Ready(in):
-		d.add("container", "warn", "it is not what is wanted now").Hint = "ductor-sandbox up"
-	default:
-		if err := s.probe(ctx, in.ID); err != nil {
-			d.fail("container", err)
-			return
-		}
-		d.add("container", "pass", "it runs, and runs commands")
+		why = fmt.Sprintf("it is %s", in.State.Status)
 	}
+	d.add("container", "warn", "%s", why).Hint = "ductor-sandbox up"
 }

@@ -36,11 +36,12 @@ func (c *downCmd) Run(std *cli.IO) error {
 		return err
 	}
 	if in != nil {
-		busy, err := s.busy(ctx, in.ID)
+		done, busy, err := s.vacate(ctx, in.ID, c.Force)
 		if err != nil {
 			return err
 		}
-		if busy && !c.Force {
+		defer done()
+		if busy {
 			return exitcode.Errorf(exitcode.TempFail, "commands run in the container %q", s.settings.Container).WithID("busy").
 				WithHint("ductor-sandbox ps, or down --force")
 		}

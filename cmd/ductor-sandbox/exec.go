@@ -54,7 +54,7 @@ func (c *execCmd) Run(std *cli.IO) error {
 	ctx, stop := x.interruptible(fileOf(std.Out))
 	defer stop()
 	r, err := x.run(ctx)
-	o := outcome{ID: x.id, RanOn: "sandbox", Reason: string(r.Reason), Code: r.Code, Message: r.Detail, Tags: x.tags, Killed: r.Killed}
+	o := outcome{ID: x.id, RanOn: "sandbox", Reason: string(r.Reason), Code: r.Code, Signal: x.signal, Message: r.Detail, Tags: x.tags, Killed: r.Killed}
 	switch {
 	case err != nil && ctx.Err() != nil: // it was not that there is no sandbox
 		o.RanOn, o.Reason = "none", string(session.Aborted)
@@ -133,6 +133,8 @@ type execution struct {
 	tags map[string]string
 	id   string
 	s    *sandbox
+	// signal is what the command died of, where that is known.
+	signal string
 	// again is closed by the second signal: then nobody waits for anything.
 	again chan struct{}
 }
@@ -155,7 +157,7 @@ func (x *execution) run(ctx context.Context) (session.Result, error) {
 		return session.Result{}, exitcode.Errorf(exitcode.OSErr, "identify this process: %w", err)
 	}
 	x.id = rand.Text()
-	r := record.Run{ID: x.id, Owner: self, Tags: x.tags, Command: x.Command.Words()[0], Since: time.Now().UTC()}
+	r := record.Run{ID: x.id, Owner: self, Tags: x.tags, Command: x.Command.Words()[0], Since: time.Now().UTC(), Engine: x.s.engine.Host}
 	left := false
 	defer func() {
 		if left { // the next call finds the file, and ends what goes on
@@ -165,7 +167,7 @@ func (x *execution) run(ctx context.Context) (session.Result, error) {
 			cli.Warn(x.std, "%v", err)
 		}
 	}()
-	for try := 0; ; try++ {
+	for try := 0; ; {
 		id, err := x.container(ctx)
 		if err != nil {
 			return session.Result{}, err
@@ -174,17 +176,23 @@ func (x *execution) run(ctx context.Context) (session.Result, error) {
 		if err := x.s.runs.Write(r); err != nil {
 			return session.Result{}, err
 		}
+		if ok, err := x.s.settled(ctx); err != nil {
+			return session.Result{}, err
+		} else if !ok {
+			continue
+		}
 		result, err := x.in(ctx, id, env)
 		left = result.Left
 		if err == nil || try == 2 || !errors.Is(err, session.ErrGone) {
 			return result, engine.Classify(err, "run the command")
 		}
+		try++
 	}
 }
 
 // container is the one to run it in: as it is, if it is as it should be.
 func (x *execution) container(ctx context.Context) (string, error) {
-	in, err := x.s.box.Find(ctx)
+	in, err := x.s.find(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -210,12 +218,12 @@ func (x *execution) container(ctx context.Context) (string, error) {
 
 func (x *execution) in(ctx context.Context, id string, env []string) (session.Result, error) {
 	argv := x.Command.Words()
-	dir, refusal := x.directory(), &refusal{to: x.std.Err, prefix: inside.Prefix(x.id)}
+	dir, notes := x.directory(), &notes{to: x.std.Err, prefix: inside.Prefix(x.id)}
 	ss := session.Session{Client: x.s.engine.Client, Container: id, Env: append(x.passed(env), marked.Env+"="+x.id),
 		Stdout: x.std.Out, Stderr: x.std.Err, KillMax: x.Grace + 25*time.Second,
 		Kill: func(ctx context.Context) (int, error) { return x.kill(ctx, id) }}
 	if x.s.hasHelper(ctx, id) {
-		ss.Argv, ss.Dir, ss.Stderr = append([]string{box.HelperPath, "run", dir}, argv...), "/", refusal
+		ss.Argv, ss.Dir, ss.Stderr = append([]string{box.HelperPath, "run", dir}, argv...), "/", notes
 	} else {
 		ss.Argv, ss.Dir = argv, dir
 	}
@@ -226,11 +234,13 @@ func (x *execution) in(ctx context.Context, id string, env []string) (session.Re
 		defer restore()
 	}
 	r, err := ss.Run(ctx)
-	if text := refusal.text(); err == nil && text != "" && r.Reason == session.Exit {
-		r.Reason, r.Detail = session.NotStarted, text
+	if text, sig := notes.end(); err == nil && r.Reason == session.Exit {
+		if x.signal = sig; text != "" {
+			r.Reason, r.Detail = session.NotStarted, text
+		}
 	}
 	// Nobody else ends what it left, if our program is not there, or was killed.
-	if err == nil && (!x.s.hasHelper(ctx, id) || r.Reason == session.Exit && r.Code == exitcode.SignalBase+9) {
+	if err == nil && (!x.s.hasHelper(ctx, id) || r.Reason == session.Exit && r.Code == exitcode.SignalBase+9 && x.signal == "") {
 		if _, kerr := x.s.end(context.Background(), id, x.id, 0); kerr != nil {
 			r.Left = true
 		}
@@ -250,43 +260,6 @@ func (x *execution) kill(ctx context.Context, container string) (int, error) {
 		}
 	}()
 	return x.s.end(ctx, container, x.id, x.Grace)
-}
-
-// refusal is standard error, without the line by which our program in the
-// container says that it has started nothing. That comes first or not at all.
-type refusal struct {
-	to     io.Writer
-	prefix string
-	began  bool
-	line   []byte // what may be that line
-}
-
-func (r *refusal) Write(p []byte) (int, error) {
-	if r.began {
-		return r.to.Write(p)
-	}
-	r.line = append(r.line, p...)
-	n := min(len(r.line), len(r.prefix))
-	if string(r.line[:n]) == r.prefix[:n] && len(r.line) < 64<<10 {
-		return len(p), nil
-	}
-	r.began = true
-	_, err := r.to.Write(r.line)
-	r.line = nil
-	return len(p), err
-}
-
-// text is what the line says, once all is written; what turned out to be another
-// one is passed on.
-func (r *refusal) text() string {
-	line := r.line
-	r.line = nil
-	text, ok := strings.CutPrefix(string(line), r.prefix)
-	if !ok {
-		_, _ = r.to.Write(line)
-		return ""
-	}
-	return strings.TrimSpace(text)
 }
 
 // terminal decides whether there is one inside, and sets up the one outside.

@@ -176,7 +176,15 @@ func (s *sandbox) want(ctx context.Context) error {
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	return s.plans(ctx)
+	if err := s.plans(ctx); err != nil || len(s.plan.Absent) == 0 {
+		return err
+	}
+	ferr := mount.Fill(s.plan.Absent)
+	err := s.plans(ctx)
+	if ferr != nil {
+		s.plan.Warnings = append(s.plan.Warnings, ferr.Error())
+	}
+	return err
 }
 
 // query is what the plan of mounts depends on.
@@ -214,7 +222,7 @@ func (s *sandbox) plans(ctx context.Context) error {
 		spec.Env = append(spec.Env, isSandbox+"=1")
 	}
 	spec.ImageID = s.image.ID
-	s.box = &box.Box{Client: s.engine.Client, Spec: spec, Busy: s.busy}
+	s.box = &box.Box{Client: s.engine.Client, Spec: spec, Vacate: s.vacate}
 	return nil
 }
 
@@ -256,9 +264,11 @@ func id(err error) string {
 }
 
 // lock makes everybody wait who makes or removes the container.
-func (s *sandbox) lock(ctx context.Context) (func(), error) {
+func (s *sandbox) lock(ctx context.Context) (func(), error) { return lock(ctx, s.run.SandboxGuard()) }
+
+func lock(ctx context.Context, guard string) (func(), error) {
 	for {
-		l, err := lockfile.Try(s.run.SandboxGuard())
+		l, err := lockfile.Try(guard)
 		switch {
 		case err == nil:
 			return func() { _ = l.Close() }, nil
@@ -301,6 +311,60 @@ func (s *sandbox) busy(ctx context.Context, container string) (bool, error) {
 	return false, nil
 }
 
+// vacate keeps commands from being started in any container, until done is
+// called, and reports whether one runs in this one: whoever starts one writes its
+// record first, and then looks whether somebody is here (see settled).
+func (s *sandbox) vacate(ctx context.Context, container string, force bool) (done func(), busy bool, err error) {
+	if done, err = lock(ctx, s.run.RemovalGuard()); err != nil {
+		return nil, false, err
+	}
+	if !force {
+		busy, err = s.busy(ctx, container)
+	}
+	if err != nil {
+		done()
+	}
+	return done, busy, err
+}
+
+// settled reports whether nobody is about to remove a container; if somebody is,
+// it waits for that.
+func (s *sandbox) settled(ctx context.Context) (bool, error) {
+	if _, held, err := lockfile.Holder(s.run.RemovalGuard()); err != nil || !held {
+		return err == nil, err
+	}
+	done, err := lock(ctx, s.run.RemovalGuard())
+	if err == nil {
+		done()
+	}
+	return false, err
+}
+
+// find also leaves out those limits that are not known where the container is:
+// Docker drops them when it makes one, and it would never be as it should be.
+func (s *sandbox) find(ctx context.Context) (*container.InspectResponse, error) {
+	in, err := s.box.Find(ctx)
+	if err != nil || in != nil && !s.box.Spec.Limits.Differ(in.HostConfig.Resources) {
+		return in, err
+	}
+	info, err := s.engine.Info(ctx)
+	if err != nil {
+		return in, err
+	}
+	l := &s.box.Spec.Limits
+	for _, limit := range []struct {
+		known bool
+		wants *int64
+		what  string
+	}{{info.MemoryLimit, &l.Memory, "memory"}, {info.CPULimit, &l.NanoCPUs, "processors"}, {info.PidsLimit, &l.Pids, "processes"}} {
+		if !limit.known && *limit.wants != 0 {
+			*limit.wants = 0
+			s.plan.Warnings = append(s.plan.Warnings, "the kernel there cannot limit "+limit.what+", so nothing does")
+		}
+	}
+	return in, nil
+}
+
 // reap ends what runs of a caller that was killed have left in a container. A
 // run in another one is that one's business, until it is gone.
 func (s *sandbox) reap(ctx context.Context, current string) {
@@ -309,7 +373,7 @@ func (s *sandbox) reap(ctx context.Context, current string) {
 		cli.Warn(s.std, "%v", err)
 	}
 	for _, r := range runs {
-		if r.Alive() || r.Container != current && !s.isGone(ctx, r.Container) {
+		if r.Alive() || r.Container != current && !s.isGone(ctx, r) {
 			continue
 		}
 		if r.Container == current {
@@ -324,11 +388,12 @@ func (s *sandbox) reap(ctx context.Context, current string) {
 	}
 }
 
-func (s *sandbox) isGone(ctx context.Context, id string) bool {
-	if id == "" {
-		return true
+// isGone: another daemon's container is not known here, which says nothing.
+func (s *sandbox) isGone(ctx context.Context, r record.Run) bool {
+	if r.Container == "" || r.Engine != s.engine.Host {
+		return r.Container == ""
 	}
-	_, err := s.engine.Client.ContainerInspect(ctx, id)
+	_, err := s.engine.Client.ContainerInspect(ctx, r.Container)
 	return errdefs.IsNotFound(err)
 }
 
@@ -435,7 +500,7 @@ func (s *sandbox) attach(ctx context.Context, host string) error {
 	if err := s.connect(ctx, host); err != nil {
 		return err
 	}
-	s.box = &box.Box{Client: s.engine.Client, Spec: box.Spec{Name: s.settings.Container, Owner: s.owner()}, Busy: s.busy}
+	s.box = &box.Box{Client: s.engine.Client, Spec: box.Spec{Name: s.settings.Container, Owner: s.owner()}, Vacate: s.vacate}
 	return nil
 }
 

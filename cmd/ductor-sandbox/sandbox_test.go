@@ -137,8 +137,17 @@ func testMounts(t *testing.T, w *world) {
 	if err := os.WriteFile(filepath.Join(w.home, "cron_jobs.json"), []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.give(w.home)
+	if err := os.Mkdir(filepath.Join(filepath.Dir(w.home), ".claude"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w.give(filepath.Dir(w.home))
 	w.up()
+	for _, name := range []string{"/home/node/.claude/settings.json", "/home/node/.claude/commands/x", "/ductor/workspace/.mcp.json", "/ductor/workspace/.claude/hooks/x", w.workspace(".claude/settings.json")} {
+		if out, err := w.command("exec", "--", "fakecli", "write", name, "bad").CombinedOutput(); err == nil {
+			t.Errorf("%s can be written: %s", name, out)
+		}
+	}
+	w.exec(0, "write", "/home/node/.claude/.credentials.json", "a new token")
 	for _, name := range []string{"/ductor/workspace/a", w.workspace("b"), "/tmp/c", "/home/node/d"} {
 		w.exec(0, "write", name, "text")
 	}
@@ -455,6 +464,15 @@ func testEnds(t *testing.T, w *world) {
 		if code != want || o.Code != want || o.Reason != "not_started" || !strings.Contains(errs, name) || strings.ContainsRune(errs, 0) {
 			t.Errorf("%s: %d %+v %s", name, code, o, errs)
 		}
+	}
+	for n, name := range map[string]string{"15": "SIGTERM", "9": "SIGKILL"} {
+		code, o, errs := w.status("--memory", "64m", "--", "fakecli", "die", n)
+		if want := map[string]int{"15": 143, "9": 137}[n]; code != want || o.Code != want || o.Reason != "exit" || o.Signal != name || errs != "" {
+			t.Errorf("%s: %d %+v %q", name, code, o, errs)
+		}
+	}
+	if code, o, _ := w.status("--memory", "64m", "--", "fakecli", "exit", "143"); code != 143 || o.Signal != "" {
+		t.Errorf("that it chose to exit with: %d %+v", code, o)
 	}
 	r := w.start("--memory", "64m", "--", "fakecli", "tick")
 	wait(t, "it to run", func() bool { return len(w.inside()) > 0 })

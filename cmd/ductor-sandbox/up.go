@@ -68,9 +68,11 @@ func (s *sandbox) up(ctx context.Context, o box.Options) (box.State, error) {
 			return box.State{}, err
 		}
 	}
-	if in, err := s.box.Find(ctx); err == nil && len(s.lost(in)) > 0 {
-		o.Recreate = true
+	in, err := s.find(ctx)
+	if err != nil {
+		return box.State{}, err
 	}
+	o.Recreate = o.Recreate || len(s.lost(in)) > 0
 	st, err := s.box.Ensure(ctx, o)
 	if err != nil {
 		return st, err
@@ -170,7 +172,7 @@ func (s *sandbox) view(ctx context.Context) view {
 	for _, m := range s.plan.Mounts {
 		v.Mounts = append(v.Mounts, mountView{m.Source, m.Target, !m.ReadOnly})
 	}
-	in, err := s.box.Find(ctx)
+	in, err := s.find(ctx)
 	switch {
 	case err != nil:
 		v.fail(err)

@@ -7,6 +7,7 @@
 //	both              write "out" to standard output and "err" to standard error
 //	cat               copy standard input to standard output
 //	dial ADDR         connect to HOST:PORT or unix:PATH, and print "connected"
+//	die N             die of signal N, such as 15
 //	eat BYTES         take memory and touch it, then print "ate BYTES"
 //	env NAME          print a variable; exit 1 if it is not set
 //	exit N            exit with N
@@ -60,13 +61,24 @@ type verb struct {
 
 func verbs() map[string]verb {
 	return map[string]verb{
-		"args": {0, printArgs}, "both": {0, both}, "cat": {0, cat}, "dial": {1, dial}, "eat": {1, eat}, "env": {1, env},
+		"args": {0, printArgs}, "both": {0, both}, "cat": {0, cat}, "dial": {1, dial}, "die": {1, die}, "eat": {1, eat}, "env": {1, env},
 		"exit": {1, exit}, "flood": {1, flood}, "forkbomb": {1, forkbomb}, "fountain": {1, fountain}, "headless": {1, headless},
 		"hydra": {1, hydra}, "id": {0, id}, "idle": {0, idle}, "orphan": {1, orphan}, "pwd": {0, pwd}, "read": {1, read}, "sigs": {1, sigs},
 		"sleep": {0, sleep}, "tick": {0, tick}, "tree": {1, tree}, "winsize": {0, winsize}, "wiped": {1, wiped}, "write": {2, write},
 		// What the verbs above start.
 		"-brief": {0, func([]string) {}}, "-late": {1, late}, "-leaf": {0, leaf}, "-branch": {0, branch}, "-head": {1, head},
 	}
+}
+
+func die(args []string) {
+	n, err := strconv.Atoi(args[0])
+	if err == nil {
+		err = unix.Kill(os.Getpid(), unix.Signal(n))
+	}
+	if err != nil {
+		fail("%v", err)
+	}
+	select {}
 }
 
 func main() {

@@ -292,8 +292,8 @@ func TestFilesOfTheHome(t *testing.T) {
 			}
 		}
 	}
-	known = append(known, "run/NAME/bot.pid.lock", "run/NAME/bot.pid.json", "run/NAME/hold.lock", "run/NAME/sandbox.lock", "run/NAME/service.lock", "run/NAME/update.lock") // the siblings of every PID file
-	alone := []string{"run", "run/NAME/hold", "run/NAME/sandbox", "run/NAME/service", "run/NAME/update"}                                                                    // those that are locks alone
+	known = append(known, "run/NAME/bot.pid.lock", "run/NAME/bot.pid.json", "run/NAME/hold.lock", "run/NAME/removal.lock", "run/NAME/sandbox.lock", "run/NAME/service.lock", "run/NAME/update.lock") // the siblings of every PID file
+	alone := []string{"run", "run/NAME/hold", "run/NAME/removal", "run/NAME/sandbox", "run/NAME/service", "run/NAME/update"}                                                                         // those that are locks alone
 	known = slices.DeleteFunc(known, func(s string) bool { return slices.Contains(alone, s) })
 	var described []string
 	for _, title := range readPage(t, "ductor-files.5").section(t, "DESCRIPTION").titles() {

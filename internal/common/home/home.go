@@ -127,6 +127,10 @@ func (r Run) UpdateState() string { return filepath.Join(string(r), "update.json
 // and removed.
 func (r Run) SandboxGuard() string { return filepath.Join(string(r), "sandbox") }
 
+// RemovalGuard is the file beside whose lock a container of this bot is removed,
+// and no command is started in one.
+func (r Run) RemovalGuard() string { return filepath.Join(string(r), "removal") }
+
 // Runs is the folder of the commands that run in the container.
 func (r Run) Runs() string { return filepath.Join(string(r), "runs") }
 

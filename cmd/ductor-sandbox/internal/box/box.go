@@ -50,8 +50,10 @@ type State struct {
 type Box struct {
 	Client client.APIClient
 	Spec   Spec
-	// Busy reports whether a run is alive, which a new container would end.
-	Busy func(ctx context.Context, id string) (bool, error)
+	// Vacate is called before a container is removed for a new one. It reports
+	// whether a run is alive in it, which force leaves out of account, and lets
+	// none begin until done is called.
+	Vacate func(ctx context.Context, id string, force bool) (done func(), busy bool, err error)
 }
 
 // Find inspects the container. It is nil if there is none; one of somebody else
@@ -90,7 +92,7 @@ func (b *Box) Weaker(in *container.InspectResponse) bool {
 // Ready reports whether the container runs and is as it is wanted: the whole cost
 // of a healthy one.
 func (b *Box) Ready(in *container.InspectResponse) bool {
-	return in != nil && in.State.Running && !in.State.Paused && !in.State.Restarting && !b.drifted(in) && !b.Spec.Limits.differ(in.HostConfig.Resources)
+	return in != nil && in.State.Running && !in.State.Paused && !in.State.Restarting && !b.drifted(in) && !b.Spec.Limits.Differ(in.HostConfig.Resources)
 }
 
 // Options of Ensure.
@@ -137,7 +139,7 @@ func (b *Box) step(ctx context.Context, in *container.InspectResponse, o *Option
 		return false, pause(ctx)
 	case !in.State.Running:
 		return false, b.start(ctx, in.ID, st)
-	case b.Spec.Limits.differ(in.HostConfig.Resources) && st.Drift != Updated: // once: a kernel may know no such limit
+	case b.Spec.Limits.Differ(in.HostConfig.Resources) && st.Drift != Updated: // once: a daemon may not obey
 		st.Drift = Updated
 		return false, b.update(ctx, in.ID)
 	}
@@ -149,18 +151,17 @@ func (b *Box) step(ctx context.Context, in *container.InspectResponse, o *Option
 // replace takes a new container for one that differs, unless a run is alive in
 // it: then it stays, and is said to.
 func (b *Box) replace(ctx context.Context, in *container.InspectResponse, o *Options, st *State) (bool, error) {
-	if in.State.Running && !o.Now && b.Busy != nil {
-		busy, err := b.Busy(ctx, in.ID)
-		if err != nil {
-			return false, err
+	done, busy, err := b.Vacate(ctx, in.ID, o.Now || !in.State.Running)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	if busy {
+		st.ID, st.Drift = in.ID, Pending
+		if in.State.Paused {
+			return true, ignore(b.Client.ContainerUnpause(ctx, in.ID))
 		}
-		if busy {
-			st.ID, st.Drift = in.ID, Pending
-			if in.State.Paused {
-				return true, ignore(b.Client.ContainerUnpause(ctx, in.ID))
-			}
-			return true, nil
-		}
+		return true, nil
 	}
 	o.Recreate = false
 	st.Drift, st.Changed = Recreated, Remade

@@ -124,8 +124,8 @@ func (l Limits) resources() container.Resources {
 	return container.Resources{Memory: l.Memory, MemorySwap: l.Memory, NanoCPUs: l.NanoCPUs, PidsLimit: &pids}
 }
 
-// differ compares with what a container has.
-func (l Limits) differ(r container.Resources) bool {
+// Differ compares with what a container has.
+func (l Limits) Differ(r container.Resources) bool {
 	pids := int64(0)
 	if r.PidsLimit != nil {
 		pids = *r.PidsLimit

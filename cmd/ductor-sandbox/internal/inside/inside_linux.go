@@ -73,9 +73,12 @@ func run(dir string, argv []string) int {
 	if err != nil {
 		return notStarted(argv[0], err)
 	}
-	code := wait(p.Pid)
+	code, sig := wait(p.Pid)
 	_, _, _ = marked.Kill("/proc", os.Getenv(marked.Env), syscall.SIGTERM, leftGrace)
 	endChildren()
+	if sig != 0 && !onTerminal() {
+		fmt.Fprintf(os.Stderr, "%s%s%s\n", Prefix(os.Getenv(marked.Env)), Signal, unix.SignalName(sig))
+	}
 	return code
 }
 
@@ -120,19 +123,20 @@ func start(path string, argv []string) (*os.Process, error) {
 	return os.StartProcess(path, argv, &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
 }
 
-// wait reaps all that becomes ours until the command has ended.
-func wait(pid int) int {
+// wait reaps all that becomes ours until the command has ended, perhaps of a
+// signal.
+func wait(pid int) (code int, sig syscall.Signal) {
 	for {
 		var ws syscall.WaitStatus
 		got, err := syscall.Wait4(-1, &ws, 0, nil)
 		switch {
 		case errors.Is(err, syscall.EINTR):
 		case err != nil:
-			return exitcode.OSErr
+			return exitcode.OSErr, 0
 		case got == pid && ws.Signaled():
-			return exitcode.SignalBase + int(ws.Signal())
+			return exitcode.SignalBase + int(ws.Signal()), ws.Signal()
 		case got == pid:
-			return ws.ExitStatus()
+			return ws.ExitStatus(), 0
 		}
 	}
 }
@@ -149,10 +153,15 @@ func notStarted(name string, err error) int {
 // run's own ID: the code alone could be the command's. On a terminal it is for
 // the person in front of it.
 func say(code int, err error) int {
-	if _, terr := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); terr == nil {
+	if onTerminal() {
 		fmt.Fprintf(os.Stderr, "ductor-sandbox: error: %v\r\n", err)
 		return code
 	}
-	fmt.Fprintf(os.Stderr, "%s%v\n", Prefix(os.Getenv(marked.Env)), err)
+	fmt.Fprintf(os.Stderr, "%s%s%v\n", Prefix(os.Getenv(marked.Env)), Refused, err)
 	return code
+}
+
+func onTerminal() bool {
+	_, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS)
+	return err == nil
 }

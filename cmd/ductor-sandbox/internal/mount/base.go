@@ -35,7 +35,7 @@ func (b *builder) base() (err error) {
 		b.put(Mount{Source: b.work.path, Target: b.work.path})
 		b.plan.WorkDir = b.work.path // what getcwd says on the host
 	}
-	b.guard(b.work, project)
+	b.guard(b.work, project, b.work.path == filepath.Join(b.home.path, workspace)) // not what a link leads to
 	return nil
 }
 

@@ -75,7 +75,7 @@ func (b *builder) extra(m Mount) error {
 		b.guarded = append(b.guarded, guarded{path: m.Source}) // also where a writable folder holds it
 	default:
 		b.listed = append(b.listed, m.Source)
-		b.guard(p, project)
+		b.guard(p, project, false)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func (b *builder) logins() error {
 	return nil
 }
 
-func (b *builder) login(cli, name, variable, given, credentials string, runs []string) error {
+func (b *builder) login(cli, name, variable, given, credentials string, runs []rule) error {
 	b.plan.Auth[cli] = "none"
 	dir := given
 	if dir == "" {
@@ -45,7 +45,7 @@ func (b *builder) login(cli, name, variable, given, credentials string, runs []s
 	}
 	b.put(Mount{Source: p.path, Target: homeInside + "/" + name})
 	b.owned(p)
-	b.guard(p, runs)
+	b.guard(p, runs, true)
 	if info, err := os.Lstat(filepath.Join(p.path, credentials)); err == nil && info.Mode().IsRegular() {
 		b.plan.Auth[cli] = "dir"
 	} else if err == nil {

@@ -13,7 +13,7 @@
 // file by rename, so Lost must be asked before a container is used again.
 //
 // What does not exist cannot be protected: Docker would create it on the host,
-// owned by root. Plan.Unprotected lists it.
+// owned by root. Plan.Unprotected lists it, and Fill makes what can be made.
 package mount
 
 import (

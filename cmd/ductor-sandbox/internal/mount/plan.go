@@ -39,6 +39,7 @@ type Plan struct {
 	Auth        map[string]string
 	Warnings    []string
 	Unprotected []string // host paths that the container may create or replace, and that the host would run
+	Absent      []Absent // of these, what Fill can make
 }
 
 // Targets inside.

@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path"
@@ -14,16 +15,33 @@ import (
 // is meant to write. .git/config names programs (core.fsmonitor, hooksPath), and
 // so it is as good as a hook; whoever wants `git push -u` names it as writable.
 var (
-	project = []string{
-		".git/hooks", ".git/config", ".mcp.json", ".codex", ".agents",
-		".claude/settings.json", ".claude/settings.local.json", ".claude/hooks", ".claude/commands", ".claude/agents", ".claude/skills", ".claude/plugins",
-	}
-	claudeRuns = []string{
-		"settings.json", "settings.local.json", "hooks", "commands", "agents", "plugins", "skills",
-		"local", "statusline.sh", "statusline-command.sh", // the program itself, and what /statusline writes
-	}
-	codexRuns = []string{"config.toml", "hooks.json", "hooks", "rules", "skills", "plugins", "agents", "prompts", ".env"}
+	project = append(under(".claude/", claude),
+		rule{".git/hooks", asIs}, rule{".git/config", asIs}, rule{".mcp.json", `{"mcpServers":{}}` + "\n"}, rule{".codex", folder}, rule{".agents", folder})
+	claude = []rule{{"settings.json", "{}\n"}, {"settings.local.json", "{}\n"},
+		{"hooks", folder}, {"commands", folder}, {"agents", folder}, {"plugins", folder}, {"skills", folder}}
+	// The program itself, and what /statusline writes: nothing runs them unless
+	// they were there.
+	claudeRuns = append(under("", claude), rule{"local", inert}, rule{"statusline.sh", inert}, rule{"statusline-command.sh", inert})
+	codexRuns  = []rule{{"config.toml", ""}, {"hooks.json", asIs}, {".env", asIs},
+		{"hooks", folder}, {"rules", folder}, {"skills", folder}, {"plugins", folder}, {"agents", folder}, {"prompts", folder}}
 )
+
+// rule is a name that the host runs or obeys, and what Fill makes of it where it
+// is not there: a file with this content that says nothing, or
+type rule struct{ name, empty string }
+
+const (
+	folder = "folder/"
+	asIs   = "as it is/" // nobody knows what would say nothing
+	inert  = "inert/"    // and what does nothing by itself need not be there
+)
+
+func under(dir string, rules []rule) (all []rule) {
+	for _, r := range rules {
+		all = append(all, rule{dir + r.name, r.empty})
+	}
+	return all
+}
 
 // guarded is a path of the host that is read-only wherever a writable folder
 // shows it. The folders between that one and root are mounted over themselves:
@@ -36,25 +54,38 @@ type guarded struct {
 // guard looks for what must not be written in a folder. What is a symbolic link
 // is left alone: a mount on it would lie where it leads, in the container, and
 // the link itself could be replaced.
-func (b *builder) guard(root place, names []string) {
+//
+// What is not there is to be filled in if the folder is the owner's own to do so.
+func (b *builder) guard(root place, rules []rule, fill bool) {
 	if !root.isDir() {
 		return
 	}
-	for _, name := range names {
+	for _, r := range rules {
 		g := guarded{root: root.path, path: root.path}
-		if b.descend(&g, strings.Split(name, "/")) && !b.isGuarded(g.path) {
+		if b.descend(&g, r) && !b.isGuarded(g.path) {
 			b.guarded = append(b.guarded, g)
+		} else if fill && b.fills(r, g.path) {
+			b.plan.Absent = append(b.plan.Absent, Absent{root.path, r.name, r.empty})
 		}
 	}
 }
 
-func (b *builder) descend(g *guarded, parts []string) bool {
+// fills: below a link, and where something else is, nothing is made.
+func (b *builder) fills(r rule, stopped string) bool {
+	_, err := os.Lstat(stopped)
+	return r.empty != asIs && r.empty != inert && errors.Is(err, fs.ErrNotExist)
+}
+
+func (b *builder) descend(g *guarded, r rule) bool {
+	parts := strings.Split(r.name, "/")
 	for i, part := range parts {
 		g.path = filepath.Join(g.path, part)
 		info, err := os.Lstat(g.path)
 		switch {
 		case err != nil:
-			b.unprotected(g.path)
+			if r.empty != inert {
+				b.unprotected(g.path)
+			}
 			return false
 		case info.Mode()&fs.ModeSymlink != 0:
 			b.unprotected(g.path)
@@ -94,6 +125,9 @@ func (b *builder) allowed(g guarded) bool {
 // cover lays on each mount what must not be seen or written through it, whatever
 // name it has: the workspace has two or three, and an extra folder may hold all.
 func (b *builder) cover() {
+	b.plan.Absent = slices.DeleteFunc(b.plan.Absent, func(a Absent) bool {
+		return b.allowed(guarded{root: a.Root, path: filepath.Join(a.Root, a.name)})
+	})
 	var on []Mount
 	for _, m := range b.targets {
 		on = append(on, m)

@@ -30,6 +30,7 @@ type Run struct {
 	Command   string            `json:"command"`
 	Since     time.Time         `json:"since"`
 	Container string            `json:"container,omitempty"`
+	Engine    string            `json:"engine,omitempty"` // the daemon's address
 }
 
 // Alive reports whether whoever runs it lives, or may live: a process of another

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"strings"
+
+	"ductor/cmd/ductor-sandbox/internal/inside"
+)
+
+// notes is standard error, without the lines by which our program in the
+// container says what an exit code does not: that it has started nothing, or by
+// which signal the command died. See inside.Prefix.
+type notes struct {
+	to     io.Writer
+	prefix string
+	passed bool   // something else came first
+	held   []byte // what may be such a line
+	lines  []string
+}
+
+// longest is more than such a line ever has, in bytes.
+const longest = 64 << 10
+
+func (n *notes) Write(p []byte) (int, error) {
+	if len(n.held) == 0 && bytes.IndexByte(p, n.prefix[0]) < 0 {
+		return len(p), n.pass(p)
+	}
+	n.held = append(n.held, p...)
+	for len(n.held) > 0 {
+		at, ours := n.look()
+		if err := n.pass(n.held[:at]); err != nil {
+			return 0, err
+		}
+		n.held = n.held[at:]
+		end := bytes.IndexByte(n.held, '\n')
+		switch {
+		case ours && end >= 0:
+			n.lines = append(n.lines, string(n.held[len(n.prefix):end]))
+			n.held = n.held[end+1:]
+		case ours && len(n.held) > longest:
+			err := n.pass(n.held)
+			n.held = nil
+			return len(p), err
+		default:
+			return len(p), nil
+		}
+	}
+	return len(p), nil
+}
+
+// look returns where the first line of ours begins, or may begin.
+func (n *notes) look() (at int, ours bool) {
+	if at = bytes.Index(n.held, []byte(n.prefix)); at >= 0 {
+		return at, true
+	}
+	for at = max(0, len(n.held)-len(n.prefix)); at < len(n.held); at++ {
+		if strings.HasPrefix(n.prefix, string(n.held[at:])) {
+			return at, false
+		}
+	}
+	return at, false
+}
+
+func (n *notes) pass(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	n.passed = true
+	_, err := n.to.Write(p)
+	return err
+}
+
+// end passes on what turned out to be none of them. The refusal is believed if
+// it came before everything else, and the signal if it came after it.
+func (n *notes) end() (refusal, signal string) {
+	_ = n.pass(n.held)
+	n.held = nil
+	if len(n.lines) == 0 {
+		return "", ""
+	}
+	if text, ok := strings.CutPrefix(n.lines[0], inside.Refused); ok && !n.passed {
+		return text, ""
+	}
+	if name, ok := strings.CutPrefix(n.lines[len(n.lines)-1], inside.Signal); ok {
+		return "", name
+	}
+	return "", ""
+}
