@@ -115,6 +115,9 @@ func (c *upCmd) AfterApply() error {
 
 // AfterApply checks what the grammar cannot say.
 func (c *execCmd) AfterApply() error {
+	if words := c.Command.Words(); len(words) == 0 || words[0] == "" {
+		return fmt.Errorf("no command to run: ductor-sandbox exec -- CMD [ARG…]")
+	}
 	if c.Timeout < 0 {
 		return fmt.Errorf("--timeout=%s: must not be negative", c.Timeout)
 	}
