@@ -67,8 +67,9 @@ func testSandbox(t *testing.T, w *world) {
 }
 
 // TestStreams: 10 MiB go in and come back as they were.
-func TestStreams(t *testing.T) {
-	w := newWorld(t)
+func TestStreams(t *testing.T) { both(t, testStreams) }
+
+func testStreams(t *testing.T, w *world) {
 	data := make([]byte, 10<<20)
 	rand.New(rand.NewSource(1)).Read(data)
 	out, _ := w.feed(0, bytes.NewReader(data), "exec", "--", "fakecli", "cat")
@@ -176,6 +177,9 @@ func testMounts(t *testing.T, w *world) {
 			t.Errorf("%q: %d %s", bad, code, out)
 		}
 	}
+	if _, err := os.Lstat("/no/such"); err == nil {
+		t.Error("what was to be mounted and is not there was made")
+	}
 }
 
 func readFile(t *testing.T, path string) string {
@@ -188,8 +192,9 @@ func readFile(t *testing.T, path string) string {
 }
 
 // TestForeignContainer is never touched.
-func TestForeignContainer(t *testing.T) {
-	w := newWorld(t)
+func TestForeignContainer(t *testing.T) { both(t, testForeignContainer) }
+
+func testForeignContainer(t *testing.T, w *world) {
 	id := docker(t, "create", "--name", w.container, "--label", "dev.ductor.test=1", w.image, "idle")
 	_, errs := w.do(78, "up")
 	if !strings.Contains(errs, "not of ductor-sandbox") {
@@ -206,8 +211,9 @@ func TestForeignContainer(t *testing.T) {
 }
 
 // TestTwoUps make one container.
-func TestTwoUps(t *testing.T) {
-	w := newWorld(t)
+func TestTwoUps(t *testing.T) { both(t, testTwoUps) }
+
+func testTwoUps(t *testing.T, w *world) {
 	var all sync.WaitGroup
 	ids := make([]string, 4)
 	for i := range ids {
@@ -262,8 +268,9 @@ func testStates(t *testing.T, w *world) {
 }
 
 // TestDrift: limits change in place, the rest waits for the last run.
-func TestDrift(t *testing.T) {
-	w := newWorld(t)
+func TestDrift(t *testing.T) { both(t, testDrift) }
+
+func testDrift(t *testing.T, w *world) {
 	id := w.up().Container.ID
 	if v := w.up("--memory", "256m", "--pids", "99"); v.Container.ID != id || v.Drift.Action != "updated" {
 		t.Errorf("%+v", v)
@@ -392,8 +399,9 @@ func testAbort(t *testing.T, w *world) {
 }
 
 // TestReaderIsGone: who asked for the output does not want it any more.
-func TestReaderIsGone(t *testing.T) {
-	w := newWorld(t)
+func TestReaderIsGone(t *testing.T) { both(t, testReaderIsGone) }
+
+func testReaderIsGone(t *testing.T, w *world) {
 	w.up()
 	cmd := w.command("exec", "--", "fakecli", "tick")
 	out, err := cmd.StdoutPipe()
@@ -429,8 +437,9 @@ func TestReaderIsGone(t *testing.T) {
 
 // TestLimits: a fork bomb stays inside, and so does what would be written to the
 // image; the container goes on.
-func TestLimits(t *testing.T) {
-	w := newWorld(t)
+func TestLimits(t *testing.T) { both(t, testLimits) }
+
+func testLimits(t *testing.T, w *world) {
 	id := w.up("--pids", "64", "--read-only").Container.ID
 	code, o, _ := w.status("--pids", "64", "--read-only", "--", "fakecli", "forkbomb", "500")
 	if code == 0 || o.Reason != "exit" || len(w.inside()) > 0 {

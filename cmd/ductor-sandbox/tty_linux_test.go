@@ -72,8 +72,9 @@ func (s *screen) has(text string) bool {
 // TestTerminal: there is one inside if there is one outside. It has the same
 // size, also after a change, Ctrl-C reaches the command, and the terminal outside
 // is as before at the end.
-func TestTerminal(t *testing.T) {
-	w := newWorld(t)
+func TestTerminal(t *testing.T) { both(t, testTerminal) }
+
+func testTerminal(t *testing.T, w *world) {
 	w.up()
 	person, program := terminal(t, 33, 111)
 	before, err := unix.IoctlGetTermios(int(program.Fd()), unix.TCGETS)
