@@ -47,7 +47,7 @@ type specFlags struct {
 type upCmd struct {
 	nameFlags
 	specFlags
-	Recreate  bool          `help:"Make it anew."`
+	Recreate  bool          `help:"Make it anew; with --build-only the image, every step of it."`
 	Now       bool          `help:"Also while commands run in it."`
 	BuildOnly bool          `help:"Build the image, and nothing else."`
 	Timeout   time.Duration `default:"5m" placeholder:"D" help:"How long it may take (${default})."`

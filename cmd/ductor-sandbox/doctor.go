@@ -141,6 +141,10 @@ func (d *doctorView) mounts(s *sandbox) {
 func (d *doctorView) container(ctx context.Context, s *sandbox) {
 	if s.image.ID == "" {
 		d.add("image", "warn", "there is no image %q yet", s.settings.Image).Hint = "ductor-sandbox up"
+	} else if outdated, err := s.outdated(ctx); err != nil {
+		d.fail("image", err)
+	} else if outdated {
+		d.add("image", "warn", "%q is of an older Dockerfile", s.settings.Image).Hint = "ductor-sandbox up"
 	} else {
 		d.add("image", "pass", "%s %s", s.settings.Image, s.image.ID)
 	}

@@ -34,7 +34,10 @@ func (c *upCmd) Run(std *cli.IO) error {
 		return timedOut(ctx, err, c.Timeout)
 	}
 	if c.BuildOnly {
-		return timedOut(ctx, s.build(ctx), c.Timeout)
+		return timedOut(ctx, s.build(ctx, c.Recreate), c.Timeout)
+	}
+	if err := s.renew(ctx); err != nil {
+		return timedOut(ctx, err, c.Timeout)
 	}
 	st, err := s.up(ctx, box.Options{Recreate: c.Recreate, Now: c.Now})
 	if err != nil {
@@ -47,7 +50,7 @@ func (c *upCmd) Run(std *cli.IO) error {
 
 func timedOut(ctx context.Context, err error, limit time.Duration) error {
 	if err != nil && ctx.Err() != nil {
-		return exitcode.Errorf(exitcode.Timeout, "it took more than %s: %w", limit, err)
+		return exitcode.Errorf(exitcode.Timeout, "it took more than %s: %w", limit, err).WithHint("ductor-sandbox up --timeout %s", 6*limit)
 	}
 	return err
 }
@@ -59,12 +62,17 @@ func (s *sandbox) up(ctx context.Context, o box.Options) (box.State, error) {
 		return box.State{}, err
 	}
 	defer unlock()
+	if s.image.ID == "" { // unless who had the lock has made it
+		if err := s.plans(ctx); err != nil {
+			return box.State{}, err
+		}
+	}
 	if s.image.ID == "" {
 		if !s.settings.AutoBuild {
 			return box.State{}, exitcode.Errorf(exitcode.Unavailable, "there is no image %q, and auto_build is off", s.settings.Image).WithID("image_missing").
 				WithHint("ductor-sandbox up --build-only")
 		}
-		if err := s.build(ctx); err != nil {
+		if err := s.build(ctx, false); err != nil {
 			return box.State{}, err
 		}
 	}
@@ -87,14 +95,34 @@ func (s *sandbox) up(ctx context.Context, o box.Options) (box.State, error) {
 	return st, err
 }
 
-// build makes the image, with its progress on a terminal.
-func (s *sandbox) build(ctx context.Context) error {
+// outdated: the image was made from another Dockerfile than would be used now.
+func (s *sandbox) outdated(ctx context.Context) (bool, error) {
+	return s.image.IsOutdated(ctx, s.engine.Client, image.Source{Path: s.settings.Dockerfile})
+}
+
+// renew makes an image anew that is outdated. The old one is better than none.
+func (s *sandbox) renew(ctx context.Context) error {
+	outdated, err := s.outdated(ctx)
+	if err != nil || !outdated || !s.settings.AutoBuild {
+		return err
+	}
+	if err := s.build(ctx, false); ctx.Err() != nil {
+		return err
+	} else if err != nil {
+		cli.Warn(s.std, "the image is of an older Dockerfile, and stays: %v", err)
+	}
+	return nil
+}
+
+// build makes the image, with its progress on a terminal; anew does every step
+// again, which gets what is newest.
+func (s *sandbox) build(ctx context.Context, anew bool) error {
 	progress := io.Discard
 	if f, ok := s.std.Err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		progress = f
 	}
 	fmt.Fprintf(s.std.Err, "ductor-sandbox: building the image %q\n", s.settings.Image)
-	found, err := image.Build(ctx, s.engine.Client, image.Request{Ref: s.settings.Image, Source: image.Source{Path: s.settings.Dockerfile}, Progress: progress})
+	found, err := image.Build(ctx, s.engine.Client, image.Request{Ref: s.settings.Image, Source: image.Source{Path: s.settings.Dockerfile}, Progress: progress, NoCache: anew})
 	if err != nil {
 		return engine.Classify(err, "build the image")
 	}
@@ -172,6 +200,7 @@ func (s *sandbox) view(ctx context.Context) view {
 	for _, m := range s.plan.Mounts {
 		v.Mounts = append(v.Mounts, mountView{m.Source, m.Target, !m.ReadOnly})
 	}
+	v.Image.Stale, _ = s.outdated(ctx)
 	in, err := s.find(ctx)
 	switch {
 	case err != nil:
@@ -184,7 +213,7 @@ func (s *sandbox) view(ctx context.Context) view {
 		runs := in.State.Running && !in.State.Paused
 		v.Ready = runs && s.box.Ready(in) && len(s.lost(in)) == 0
 		v.Drift.Drifted = runs && !v.Ready
-		v.Image.Stale = s.image.ID != "" && in.Image != s.image.ID
+		v.Image.Stale = v.Image.Stale || s.image.ID != "" && in.Image != s.image.ID
 	case s.image.ID == "":
 		v.Reason, v.Message, v.Fix = "image_missing", fmt.Sprintf("there is no image %q", s.settings.Image), "ductor-sandbox up"
 	default:
@@ -224,6 +253,9 @@ func (v view) text() string {
 	text += "\n"
 	if v.Drift.Drifted && v.Drift.Action != box.Updated {
 		text += "  it is not what is wanted now: ductor-sandbox up\n"
+	}
+	if v.Image.Stale && !v.Drift.Drifted {
+		text += "  its image is of an older Dockerfile: ductor-sandbox up\n"
 	}
 	if v.Fix != "" {
 		text += "  type: " + v.Fix + "\n"

@@ -79,6 +79,21 @@ func Find(ctx context.Context, c client.APIClient, ref string) (Found, error) {
 	return found, nil
 }
 
+// IsOutdated reports whether Build made the image itself, from another Dockerfile than
+// this one. The label alone does not tell: what somebody builds upon an image of
+// ours inherits it, and the last step does not.
+func (f Found) IsOutdated(ctx context.Context, c client.APIClient, s Source) (bool, error) {
+	wanted, err := s.Hash()
+	if err != nil || f.Dockerfile == "" || f.Dockerfile == wanted {
+		return false, err
+	}
+	steps, err := c.ImageHistory(ctx, f.ID)
+	if err != nil || len(steps) == 0 {
+		return false, err
+	}
+	return strings.Contains(steps[0].CreatedBy, LabelDockerfile+"="+f.Dockerfile), nil
+}
+
 // Request is what Build is to do.
 type Request struct {
 	Ref      string // the name that the image gets, with or without a tag

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	lastLines = 20   // of the output, that an error quotes
+	lastLines = 6    // of the output, that an error quotes
 	maxLine   = 2000 // bytes; the rest of a longer line is dropped
 )
 
@@ -92,13 +92,19 @@ func (l *log) line(text string) {
 	if text == "" {
 		return
 	}
-	if l.last = append(l.last, text); len(l.last) > lastLines {
-		l.last = l.last[1:]
+	if !isFrame(text) {
+		l.last = append(l.last, text)
+		l.last = l.last[max(0, len(l.last)-lastLines):]
 	}
 	if l.progress != nil {
 		// Who listens may go away; the build goes on.
 		_, _ = io.WriteString(l.progress, text+"\n")
 	}
+}
+
+// isFrame: what the builder says around the output of a step.
+func isFrame(text string) bool {
+	return strings.HasPrefix(text, " ---> ") || strings.HasPrefix(text, "Removing intermediate container ")
 }
 
 // escape is a control sequence or a title of ECMA-48.
