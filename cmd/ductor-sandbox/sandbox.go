@@ -406,6 +406,12 @@ func (s *sandbox) end(ctx context.Context, container, run string, grace time.Dur
 		return 0, err
 	}
 	code, out, err := s.ask(ctx, container, argv...)
+	if err == nil && marked.Parse(out, &marked.Result{}) != nil { // it may be full of processes
+		if restore, rerr := s.room(ctx, container); rerr == nil {
+			defer restore()
+			code, out, err = s.ask(ctx, container, argv...)
+		}
+	}
 	if err != nil {
 		return 0, fmt.Errorf("end run %s: %w", run, err)
 	}
@@ -414,6 +420,23 @@ func (s *sandbox) end(ctx context.Context, container, run string, grace time.Dur
 		return answer.Killed, fmt.Errorf("end run %s: code %d, %d processes are left: %q", run, code, answer.Left, bytes.TrimSpace(out))
 	}
 	return answer.Killed, nil
+}
+
+// room lets the container have more processes until restore is called.
+func (s *sandbox) room(ctx context.Context, id string) (restore func(), err error) {
+	in, err := s.engine.Client.ContainerInspect(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if in.HostConfig.PidsLimit == nil || *in.HostConfig.PidsLimit <= 0 {
+		return nil, errors.New("processes are not limited")
+	}
+	limit := func(ctx context.Context, n int64) error {
+		_, err := s.engine.Client.ContainerUpdate(ctx, id, container.UpdateConfig{Resources: container.Resources{PidsLimit: &n}})
+		return err
+	}
+	before := *in.HostConfig.PidsLimit
+	return func() { _ = limit(context.WithoutCancel(ctx), before) }, limit(ctx, before+64)
 }
 
 // tool is our own program in the container, or what a shell does in its place.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -91,6 +92,9 @@ func (s *sandbox) up(ctx context.Context, o box.Options) (box.State, error) {
 	if st.Changed != box.Reused {
 		err = s.probe(ctx, st.ID)
 	}
+	if err != nil && ctx.Err() == nil {
+		err = cmp.Or(s.box.Failed(ctx, st.ID), err)
+	}
 	s.reap(ctx, st.ID)
 	return st, err
 }
@@ -126,8 +130,8 @@ func (s *sandbox) build(ctx context.Context, anew bool) error {
 	if err != nil {
 		return engine.Classify(err, "build the image")
 	}
-	s.image, s.box.Spec.ImageID = found, found.ID
-	return nil
+	s.image = found
+	return s.plans(ctx) // it may be of another architecture than this program
 }
 
 // view is what up and status print.

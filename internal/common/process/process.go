@@ -55,17 +55,22 @@ func Of(pid int) (Identity, error) {
 // Check returns nil if the process is alive and the same, otherwise ErrGone,
 // ErrReused, ErrNamespace, or a system error.
 func (id Identity) Check() error {
+	if id.isElsewhere() {
+		return ErrNamespace // whether or not that PID is one of ours
+	}
 	now, err := Of(id.PID)
 	if err != nil {
 		return err
-	}
-	if now.Boot != id.Boot || now.PIDNS != id.PIDNS {
-		return ErrNamespace
 	}
 	if now.Start != id.Start || id.Start == "" {
 		return ErrReused
 	}
 	return nil
+}
+
+func (id Identity) isElsewhere() bool {
+	boot, pidns := space()
+	return id.PID > 0 && (boot != id.Boot || pidns != id.PIDNS)
 }
 
 // Alive reports whether the process runs and is the same.
@@ -115,6 +120,9 @@ type Handle struct {
 
 // Open pins the process and then checks that it is still the one meant.
 func Open(id Identity) (*Handle, error) {
+	if id.isElsewhere() {
+		return nil, ErrNamespace
+	}
 	h, err := openHandle(id.PID)
 	if err != nil {
 		return nil, err

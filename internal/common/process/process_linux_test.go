@@ -98,6 +98,7 @@ func TestIdentity(t *testing.T) {
 		"another boot":      {func(id *Identity) { id.Boot = "x" }, ErrNamespace},
 		"no boot":           {func(id *Identity) { id.Boot = "" }, ErrNamespace},
 		"another namespace": {func(id *Identity) { id.PIDNS = "1" }, ErrNamespace},
+		"nobody's here":     {func(id *Identity) { id.PIDNS, id.PID = "1", 1<<30 }, ErrNamespace},
 		"both":              {func(id *Identity) { id.PIDNS, id.Start = "1", "1" }, ErrNamespace},
 		"no PID":            {func(id *Identity) { id.PID = 0 }, ErrGone},
 		"a group":           {func(id *Identity) { id.PID = -id.PID }, ErrGone},

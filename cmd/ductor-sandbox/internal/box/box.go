@@ -99,6 +99,8 @@ func (b *Box) Ready(in *container.InspectResponse) bool {
 type Options struct {
 	Recreate bool // also without a difference
 	Now      bool // also while runs are alive
+
+	began string // the container that was started: if it does not run, it has failed
 }
 
 // attempts bounds how often the state may change under us: others may create,
@@ -126,19 +128,22 @@ func (b *Box) Ensure(ctx context.Context, o Options) (State, error) {
 func (b *Box) step(ctx context.Context, in *container.InspectResponse, o *Options, st *State) (bool, error) {
 	switch {
 	case in == nil:
+		o.Recreate = false
 		return false, b.create(ctx, st)
 	case in.State.Status == container.StateRemoving:
 		return false, pause(ctx)
 	case in.State.Dead, in.State.Status == container.StateCreated && in.State.Error != "":
 		return false, b.Remove(ctx, in.ID)
-	case o.Recreate || b.drifted(in):
+	case o.Recreate || b.drifted(in) || b.Spec.Limits.lift(in.HostConfig.Resources):
 		return b.replace(ctx, in, o, st)
 	case in.State.Paused:
-		return false, ignore(b.Client.ContainerUnpause(ctx, in.ID))
+		return false, b.unpause(ctx, in.ID)
 	case in.State.Restarting:
 		return false, pause(ctx)
+	case !in.State.Running && in.ID == o.began:
+		return false, b.Failed(ctx, in.ID)
 	case !in.State.Running:
-		return false, b.start(ctx, in.ID, st)
+		return false, b.start(ctx, in.ID, o, st)
 	case b.Spec.Limits.Differ(in.HostConfig.Resources) && st.Drift != Updated: // once: a daemon may not obey
 		st.Drift = Updated
 		return false, b.update(ctx, in.ID)
@@ -159,7 +164,7 @@ func (b *Box) replace(ctx context.Context, in *container.InspectResponse, o *Opt
 	if busy {
 		st.ID, st.Drift = in.ID, Pending
 		if in.State.Paused {
-			return true, ignore(b.Client.ContainerUnpause(ctx, in.ID))
+			return true, b.unpause(ctx, in.ID)
 		}
 		return true, nil
 	}
@@ -184,41 +189,51 @@ func (b *Box) create(ctx context.Context, st *State) error {
 	return nil
 }
 
-func (b *Box) start(ctx context.Context, id string, st *State) error {
+func (b *Box) start(ctx context.Context, id string, o *Options, st *State) error {
 	err := b.Client.ContainerStart(ctx, id, container.StartOptions{})
-	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) { // it is being removed
-		return pause(ctx)
-	}
-	if err == nil {
-		err = b.stays(ctx, id)
+	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) {
+		in, ierr := b.Client.ContainerInspect(ctx, id)
+		if errdefs.IsNotFound(ierr) || ierr == nil && (in.State.Error == "" || !strings.Contains(err.Error(), in.State.Error)) {
+			return pause(ctx) // it is being removed, and does not lack a network, or the like
+		}
 	}
 	if err != nil {
-		e := exitcode.Errorf(exitcode.Unavailable, "start container %q: %w", b.Spec.Name, err).WithID("start_failed")
-		if text := b.lastWords(id); text != "" {
-			e = e.WithHint("its last words: %s", text)
-		}
-		if ctx.Err() == nil {
-			_ = b.Remove(ctx, id)
-		}
-		return e
+		return b.startFailed(ctx, id, err)
 	}
+	o.began = id
 	if st.Changed == Reused {
 		st.Changed = Started
 	}
 	return nil
 }
 
-// stays: a first process that cannot live ends at once, and the start that
-// Docker reports as a success says nothing of that.
-func (b *Box) stays(ctx context.Context, id string) error {
+// Failed is why a container that was started does not run: a first process that
+// cannot live ends at once, and the start that Docker reports as a success says
+// nothing of that. It is nil for one that runs.
+func (b *Box) Failed(ctx context.Context, id string) error {
 	in, err := b.Client.ContainerInspect(ctx, id)
-	if err != nil {
-		return err
+	if err == nil && !in.State.Running {
+		err = fmt.Errorf("it ended with code %d at once", in.State.ExitCode)
+		if in.State.Error != "" {
+			err = fmt.Errorf("%w: %s", err, in.State.Error)
+		}
 	}
-	if !in.State.Running {
-		return fmt.Errorf("it ended with code %d at once: %s", in.State.ExitCode, in.State.Error)
+	if err == nil {
+		return nil
 	}
-	return nil
+	return b.startFailed(ctx, id, err)
+}
+
+// startFailed also removes it, as what it is would be found the next time.
+func (b *Box) startFailed(ctx context.Context, id string, err error) error {
+	e := exitcode.Errorf(exitcode.Unavailable, "start container %q: %w", b.Spec.Name, err).WithID("start_failed")
+	if text := b.lastWords(id); text != "" {
+		e = e.WithHint("its last words: %s", text)
+	}
+	if ctx.Err() == nil {
+		_ = b.Remove(ctx, id)
+	}
+	return e
 }
 
 // lastWords of its first process, for a start that failed.
@@ -237,10 +252,24 @@ func (b *Box) lastWords(id string) string {
 
 func (b *Box) update(ctx context.Context, id string) error {
 	r := b.Spec.Limits.resources()
-	if _, err := b.Client.ContainerUpdate(ctx, id, container.UpdateConfig{Resources: r}); err != nil {
+	if _, err := b.Client.ContainerUpdate(ctx, id, container.UpdateConfig{Resources: r}); err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
 		return fmt.Errorf("change the limits of container %q: %w", b.Spec.Name, err)
 	}
 	return nil
+}
+
+// unpause: that somebody else has done it, or removed it, is told in as many ways
+// as there are versions.
+func (b *Box) unpause(ctx context.Context, id string) error {
+	err := b.Client.ContainerUnpause(ctx, id)
+	if err == nil {
+		return nil
+	}
+	in, ierr := b.Client.ContainerInspect(ctx, id)
+	if errdefs.IsNotFound(ierr) || ierr == nil && !in.State.Paused {
+		return nil
+	}
+	return fmt.Errorf("unpause container %q: %w", b.Spec.Name, err)
 }
 
 // Remove removes a container of ours; one that is gone or just going is as good.
@@ -255,14 +284,6 @@ func (b *Box) Remove(ctx context.Context, id string) error {
 		return fmt.Errorf("remove container %q: %w", b.Spec.Name, err)
 	}
 	return nil
-}
-
-// ignore: it was not so any more.
-func ignore(err error) error {
-	if errdefs.IsConflict(err) || errdefs.IsNotFound(err) {
-		return nil
-	}
-	return err
 }
 
 // pause lets others go on.

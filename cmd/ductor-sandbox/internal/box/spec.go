@@ -71,8 +71,12 @@ func (s Spec) Hash() string {
 	return hash(format, s.Owner, s.User, env, s.Mounts, s.Network, s.Helper, s.ReadOnly)
 }
 
-// guard is the part of it that a command must not run without.
-func (s Spec) guard() string { return hash(s.User, s.Mounts, s.Network, s.ReadOnly) }
+// guard is the part of it that a command must not run without. Our own program
+// protects nobody.
+func (s Spec) guard() string {
+	keep := slices.DeleteFunc(slices.Clone(s.Mounts), func(m mount.Mount) bool { return m.Target == HelperPath })
+	return hash(s.User, keep, s.Network, s.ReadOnly)
+}
 
 func hash(parts ...any) string {
 	data, err := json.Marshal(parts)
@@ -131,6 +135,12 @@ func (l Limits) Differ(r container.Resources) bool {
 		pids = *r.PidsLimit
 	}
 	return r.Memory != l.Memory || r.NanoCPUs != l.NanoCPUs || pids != l.Pids
+}
+
+// lift reports whether a limit is to be none at all, which Docker takes for a
+// limit that is not to change.
+func (l Limits) lift(r container.Resources) bool {
+	return l.Memory == 0 && r.Memory != 0 || l.NanoCPUs == 0 && r.NanoCPUs != 0
 }
 
 // toDocker has no Binds: Docker would make a folder that is missing, for root.

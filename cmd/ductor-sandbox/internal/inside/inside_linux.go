@@ -3,6 +3,7 @@
 package inside
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,7 +78,7 @@ func run(dir string, argv []string) int {
 	_, _, _ = marked.Kill("/proc", os.Getenv(marked.Env), syscall.SIGTERM, leftGrace)
 	endChildren()
 	if sig != 0 && !onTerminal() {
-		fmt.Fprintf(os.Stderr, "%s%s%s\n", Prefix(os.Getenv(marked.Env)), Signal, unix.SignalName(sig))
+		fmt.Fprintf(os.Stderr, "%s%s%s\n", Prefix(os.Getenv(marked.Env)), Signal, cmp.Or(unix.SignalName(sig), fmt.Sprintf("SIG%d", sig)))
 	}
 	return code
 }
@@ -95,7 +96,8 @@ func endChildren() {
 			}
 			words := strings.Fields(string(data[strings.LastIndexByte(string(data), ')')+1:]))
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
-			if len(words) > 1 && words[1] == strconv.Itoa(os.Getpid()) && words[0] != "Z" {
+			const threads = 20 - 3 // as proc(5) counts, less what was cut off
+			if len(words) > threads && words[1] == strconv.Itoa(os.Getpid()) && (words[0] != "Z" || words[threads] != "1") {
 				left++
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}

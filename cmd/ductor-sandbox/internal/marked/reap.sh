@@ -13,6 +13,48 @@ scan() {
 		pid=${pid%/environ}
 		[ "$pid" = 1 ] || [ "$pid" = "$$" ] || found="$found $pid"
 	done
+	strays
+}
+
+# strays adds to found what has come of these and has no mark any more, and those
+# that were found so before: their parent may have ended since.
+strays() {
+	for one in $strays; do
+		! started "${one%:*}" || [ "$began" != "${one#*:}" ] || found="$found ${one%:*}"
+	done
+	[ -n "$found" ] || return 0
+	family=
+	while read -r key value _; do
+		case $key in
+		Pid:) pid=$value ;;
+		PPid:) family="$family $pid:$value" ;;
+		esac
+	done <<EOF
+$(grep -hE '^P?Pid:' /proc/[0-9]*/status 2>/dev/null)
+EOF
+	more=yes
+	while [ -n "$more" ]; do
+		more=
+		for one in $family; do
+			pid=${one%:*}
+			case "$found " in *" $pid "*) continue ;; esac
+			case "$found " in *" ${one#*:} "*) ;; *) continue ;; esac
+			started "$pid" || continue
+			! grep -zq '^DUCTOR_EXEC_ID=' "/proc/$pid/environ" 2>/dev/null || continue
+			found="$found $pid" strays="$strays $pid:$began" more=yes
+		done
+	done
+}
+
+# started sets began to when a process did, by which it is told from a later one
+# with its number; what has ended has none.
+started() {
+	read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
+	# shellcheck disable=SC2086 # the fields behind the name
+	set -- ${stat##*) }
+	[ "$1" != Z ] && [ $# -gt 19 ] || return 1
+	shift 19
+	began=$1
 }
 
 # send signals what scan found, and counts whom it had not met before.
@@ -51,7 +93,7 @@ until_gone() {
 }
 
 reap() {
-	killed=0 met=
+	killed=0 met='' strays=''
 	if [ "$2" = KILL ] || ! until_gone "$1" "$2" "$3"; then
 		until_gone "$1" KILL 10
 	fi

@@ -94,6 +94,9 @@ func (d Dir) List() ([]Run, error) {
 		}
 		data, err := atomicfile.Read(d.path(name), 64<<10)
 		var r Run
+		if err != nil && !errors.Is(err, atomicfile.ErrNoFile) { // it ended just now, or we are out of descriptors
+			continue
+		}
 		if err != nil || json.Unmarshal(data, &r) != nil || r.ID != name {
 			if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > time.Minute { // nobody writes it just now
 				_ = d.Remove(name)

@@ -109,8 +109,11 @@ func (s *Session) Run(ctx context.Context) (Result, error) {
 		return s.judge(made.ID, began, Result{}, err.Error()), nil
 	}
 	defer stream.Close()
-	r, text := s.follow(ctx, made.ID, stream)
-	r = s.judge(made.ID, began, r, text)
+	r, first := s.follow(ctx, made.ID, stream)
+	r = s.judge(made.ID, began, r, first.text())
+	if r.Reason != NotStarted {
+		first.release()
+	}
 	if r.Reason == NotStarted && s.isStopped() {
 		return Result{}, fmt.Errorf("%w: %s", ErrGone, r.Detail)
 	}
@@ -174,9 +177,9 @@ func wanted(ctx context.Context) Reason {
 	return Aborted
 }
 
-// follow pumps the streams until the end. The text is what came on standard
+// follow pumps the streams until the end. It also returns what came on standard
 // output first, which is where Docker says why a command could not be started.
-func (s *Session) follow(ctx context.Context, id string, stream types.HijackedResponse) (Result, string) {
+func (s *Session) follow(ctx context.Context, id string, stream types.HijackedResponse) (Result, *head) {
 	first := &head{to: s.Stdout}
 	f := &following{Session: s, in: &source{from: stream.Reader}, output: make(chan error, 2), killed: make(chan death, 1)}
 	pumped := make(chan struct{})
@@ -195,7 +198,7 @@ func (s *Session) follow(ctx context.Context, id string, stream types.HijackedRe
 	case <-pumped:
 	case <-time.After(drain): // whoever reads our output does not
 	}
-	return f.r, first.text()
+	return f.r, first
 }
 
 func (s *Session) copyIn(stream types.HijackedResponse) {
@@ -413,23 +416,59 @@ func (s *Session) copyOut(out io.Writer, r io.Reader) error {
 	return err
 }
 
-// head keeps the beginning of what passes. It may be read while a write blocks.
+// refusal begins what runc says, by Docker on standard output, of a command that it
+// could not start.
+const refusal = "OCI runtime exec failed: "
+
+// head keeps the beginning of what passes, and holds it back as long as it may be
+// a refusal, which is not the command's. It may be read while a write blocks.
 type head struct {
 	to  io.Writer
 	mu  sync.Mutex
 	buf bytes.Buffer
+	own bool // it is the command's
 }
 
+const headMax = 4096
+
 func (h *head) Write(p []byte) (int, error) {
-	h.keep(p)
+	late, held := h.keep(p)
+	if held {
+		return len(p), nil
+	}
+	if len(late) > 0 {
+		if _, err := h.to.Write(late); err != nil {
+			return 0, err
+		}
+	}
 	return h.to.Write(p)
 }
 
-func (h *head) keep(p []byte) {
+// keep returns what was held back until now, and whether that goes on.
+func (h *head) keep(p []byte) (late []byte, held bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if left := 4096 - h.buf.Len(); left > 0 {
-		h.buf.Write(p[:min(left, len(p))])
+	before := h.buf.Len()
+	h.buf.Write(p[:min(headMax-before, len(p))])
+	if h.own {
+		return nil, false
+	}
+	n := min(h.buf.Len(), len(refusal))
+	if h.buf.Len() < headMax && string(h.buf.Bytes()[:n]) == refusal[:n] {
+		return nil, true
+	}
+	h.own = true
+	return bytes.Clone(h.buf.Bytes()[:before]), false
+}
+
+// release passes on what turned out to be the command's own.
+func (h *head) release() {
+	h.mu.Lock()
+	own, late := h.own, bytes.Clone(h.buf.Bytes())
+	h.own = true
+	h.mu.Unlock()
+	if !own {
+		_, _ = h.to.Write(late)
 	}
 }
 
@@ -527,14 +566,20 @@ func (s *Session) outOfMemory(ctx context.Context, since time.Time) bool {
 	}
 }
 
-// notStarted tells 126 from 127, which Docker does not, by its words. If its end
-// was asked for, that came first.
+// notStarted tells 126 from 127, which Docker does not, by its last words: those
+// before quote names, which may hold anything. If its end was asked for, that came
+// first.
 func notStarted(code int, text string, r Result) Result {
 	if r.Reason != "" {
 		return r
 	}
 	r.Reason, r.Code, r.Detail = NotStarted, exitcode.CannotExec, strings.TrimSpace(text)
-	if code == exitcode.NotFound || strings.Contains(text, "executable file not found") || strings.Contains(text, "no such file or directory") {
+	last := strings.TrimSuffix(r.Detail, ": unknown")
+	_, what, _ := strings.Cut(last, "container process: ")
+	if strings.HasPrefix(what, "chdir to cwd (") { // it is the folder that is missing
+		return r
+	}
+	if code == exitcode.NotFound || strings.HasSuffix(last, "executable file not found in $PATH") || strings.HasSuffix(last, "no such file or directory") {
 		r.Code = exitcode.NotFound
 	}
 	return r
