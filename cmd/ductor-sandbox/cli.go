@@ -25,7 +25,7 @@ type grammar struct {
 
 // nameFlags say whose container, and at which daemon.
 type nameFlags struct {
-	Name home.Name `default:"ductor" placeholder:"NAME" help:"Which bot's container (${default})."`
+	Name home.Name `default:"ductor" env:"DUCTOR_NAME" placeholder:"NAME" help:"Which bot's container (${default})."`
 	Host string    `placeholder:"URL" help:"Where the Docker daemon is; default: where docker would look."`
 }
 
@@ -78,7 +78,7 @@ type psCmd struct {
 type killCmd struct {
 	nameFlags
 	All   bool          `help:"All of them."`
-	Tag   string        `placeholder:"K=V" help:"Those with this tag."`
+	Tag   []string      `sep:"none" placeholder:"K=V" help:"Those with this tag; with all of them if repeated."`
 	Grace time.Duration `default:"5s" placeholder:"D" help:"How long they may take to end (${default})."`
 	ID    string        `arg:"" optional:"" help:"The one with this ID."`
 }
@@ -140,7 +140,7 @@ func (c *execCmd) AfterApply() error {
 // AfterApply checks what the grammar cannot say.
 func (c *killCmd) AfterApply() error {
 	n := 0
-	for _, given := range []bool{c.All, c.Tag != "", c.ID != ""} {
+	for _, given := range []bool{c.All, len(c.Tag) > 0, c.ID != ""} {
 		if given {
 			n++
 		}
@@ -148,8 +148,10 @@ func (c *killCmd) AfterApply() error {
 	if c.Grace < 0 {
 		return fmt.Errorf("--grace=%s: must not be negative", c.Grace)
 	}
-	if c.Tag != "" && !strings.Contains(c.Tag, "=") {
-		return fmt.Errorf("--tag=%q: is not K=V", c.Tag)
+	for _, tag := range c.Tag {
+		if !strings.Contains(tag, "=") {
+			return fmt.Errorf("--tag=%q: is not K=V", tag)
+		}
 	}
 	if n != 1 {
 		return fmt.Errorf("say which: an ID, --tag K=V, or --all")

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 
 	"ductor/internal/common/cli"
@@ -82,6 +84,10 @@ func (c *doctorCmd) examine(ctx context.Context, std *cli.IO, d *doctorView) {
 	}
 	d.add("daemon", "pass", "%s (%s), %s, API %s", s.engine.Host, s.engine.Source, s.engine.Version, s.engine.API)
 	d.kernel(ctx, s)
+	if _, err := os.Stat(filepath.Join(string(s.home), "workspace")); err != nil {
+		d.add("mounts", "warn", "nothing was made in %q yet", s.home).Hint = "ductor-sandbox up"
+		return
+	}
 	if err := s.plans(ctx); err != nil {
 		d.fail("mounts", err)
 		return
@@ -130,11 +136,11 @@ func (d *doctorView) mounts(s *sandbox) {
 		}
 		d.add("auth", status, "%s: %s", who, s.plan.Auth[who])
 	}
-	for _, w := range s.plan.Warnings {
+	for _, w := range append(s.strange(), s.plan.Warnings...) {
 		d.add("mounts", "warn", "%s", w)
 	}
 	for _, path := range s.plan.Unprotected {
-		d.add("mounts", "warn", "a command can create %q, which this machine would obey", path)
+		d.add("mounts", "warn", "a command can make or change %q, which this machine would obey", path)
 	}
 }
 

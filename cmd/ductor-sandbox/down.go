@@ -31,7 +31,7 @@ func (c *downCmd) Run(std *cli.IO) error {
 		return err
 	}
 	defer unlock()
-	in, err := s.box.Find(ctx)
+	in, err := s.find(ctx)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,15 @@ type outcome struct {
 	Duration float64           `json:"duration_seconds"`
 }
 
+// hostOutcome is that line for a command that is about to run on the host: how it
+// ends, nobody will write.
+type hostOutcome struct {
+	RanOn   string            `json:"ran_on"`
+	Reason  string            `json:"reason"`
+	Message string            `json:"message,omitempty"`
+	Tags    map[string]string `json:"tags,omitempty"`
+}
+
 // Run runs a command in the container, and returns its code.
 func (c *execCmd) Run(std *cli.IO) error {
 	status, err := c.statusFile()
@@ -64,7 +73,7 @@ func (c *execCmd) Run(std *cli.IO) error {
 		err = c.conclude(ctx, std, &o, r)
 	case err != nil:
 		reason := unavailable(err)
-		if reason != "" && c.OnUnavailable == "host" {
+		if slices.Contains(outside, reason) && c.OnUnavailable == "host" {
 			return x.onHost(ctx, status, reason, err)
 		}
 		o.RanOn, o.Reason, o.Message, o.Code = "none", cli.Describe(err).Error, err.Error(), exitcode.Of(err)
@@ -84,6 +93,11 @@ func (c *execCmd) Run(std *cli.IO) error {
 	}
 	return err
 }
+
+// outside are the reasons for which the host takes the container's place, if that
+// is wanted. All others can lie in what commands can write: one that made the
+// container fail would have the next one run on the host.
+var outside = []string{"disabled", "daemon_unreachable", "permission_denied", "daemon_timeout", "api_unsupported", "image_missing", "build_failed", "name_conflict"}
 
 // unavailable is the reason why there is no sandbox, or "" for what a host could
 // not do better.
@@ -108,12 +122,20 @@ func (c *execCmd) conclude(ctx context.Context, std *cli.IO, o *outcome, r sessi
 	switch r.Reason {
 	case session.Timeout:
 		o.Code = exitcode.Timeout
+		if o.RanOn == "none" {
+			cli.Warn(std, "no command could be started within %s", c.Timeout)
+			break
+		}
 		cli.Warn(std, "the command took more than %s%s", c.Timeout, map[bool]string{false: ", and was ended", true: "; whether all of it has ended is unknown: " + r.Detail}[r.Left])
 	case session.Aborted:
 		o.Code = exitcode.SignalBase + int(syscall.SIGPIPE)
 		var sig signalled
 		if errors.As(context.Cause(ctx), &sig) {
 			o.Code = exitcode.SignalBase + int(sig.Signal.(syscall.Signal))
+		}
+		if r.Write != nil && ctx.Err() == nil && !errors.Is(r.Write, syscall.EPIPE) {
+			o.Code = exitcode.IOErr
+			return exitcode.Errorf(exitcode.IOErr, "write the output: %w", r.Write)
 		}
 		o.Signal = signalName(o.Code - exitcode.SignalBase)
 	case session.OOM:
@@ -201,7 +223,12 @@ func (x *execution) container(ctx context.Context) (string, error) {
 		x.s.reap(ctx, in.ID)
 		return in.ID, nil
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, upTime, errUpTime)
+	defer cancel()
 	st, err := x.s.up(ctx, box.Options{})
+	if st.Drift == box.Recreated {
+		cli.Warn(x.std, "the container %q was made anew, as it was not what this call wants: flags of up hold for that call alone, %q holds for all", x.s.settings.Container, x.s.configFile())
+	}
 	if x.s.helped = nil; st.Drift != box.Pending {
 		x.s.helped = &x.s.box.Spec.Helper
 	}
@@ -235,8 +262,11 @@ func (x *execution) in(ctx context.Context, id string, env []string) (session.Re
 	}
 	r, err := ss.Run(ctx)
 	if text, sig := notes.end(); err == nil && r.Reason == session.Exit {
-		if x.signal = sig; text != "" {
+		switch { // a command can write such lines, too
+		case text != "" && (r.Code == exitcode.CannotExec || r.Code == exitcode.NotFound):
 			r.Reason, r.Detail = session.NotStarted, text
+		case r.Code > exitcode.SignalBase:
+			x.signal = sig
 		}
 	}
 	// Nobody else ends what it left, if our program is not there, or was killed.
@@ -411,6 +441,11 @@ func (x *execution) interruptible(out *os.File) (context.Context, func()) {
 	return ctx, func() { close(done); signal.Stop(signals); cancel(nil) }
 }
 
+// upTime is for a container that a command waits for, and perhaps its image.
+const upTime = 5 * time.Minute
+
+var errUpTime = fmt.Errorf("no container within %s", upTime)
+
 // tried has the programs that were run on the host already: a script that calls
 // us is often the first of its name on PATH, and runs the next one so.
 const tried = "DUCTOR_SANDBOX_TRIED"
@@ -444,10 +479,38 @@ func (x *execution) onHost(ctx context.Context, status statusFile, reason string
 	if ctx.Err() != nil { // a signal came in between
 		return exitcode.Status(exitcode.SignalBase + int(syscall.SIGTERM))
 	}
-	if err := status.write(outcome{RanOn: "host", Reason: reason, Message: why.Error(), Tags: x.tags}); err != nil {
+	if err := status.write(hostOutcome{"host", reason, why.Error(), x.tags}); err != nil {
 		return err
 	}
+	if x.Timeout > 0 {
+		return x.below(ctx, path, argv, env)
+	}
 	return become(x.std, path, argv, env)
+}
+
+// below stays until the command has ended, for the sake of --timeout. On the host
+// that ends the command, and not what it has started.
+func (x *execution) below(ctx context.Context, path string, argv, env []string) error {
+	cmd := exec.CommandContext(ctx, path)
+	cmd.Args, cmd.Env, cmd.Stdout, cmd.Stderr = argv, env, x.std.Out, x.std.Err
+	if x.std.In != nil {
+		cmd.Stdin = x.std.In
+	}
+	cmd.Cancel = func() error { return terminate(cmd.Process) }
+	cmd.WaitDelay = max(x.Grace, time.Millisecond)
+	restorePipe()
+	err := cmd.Run()
+	var sig signalled
+	switch {
+	case errors.Is(context.Cause(ctx), session.ErrTimeUp):
+		cli.Warn(x.std, "the command took more than %s, and was ended", x.Timeout)
+		return exitcode.Status(exitcode.Timeout)
+	case errors.As(context.Cause(ctx), &sig):
+		return exitcode.Status(exitcode.SignalBase + int(sig.Signal.(syscall.Signal)))
+	case cmd.ProcessState == nil:
+		return exitcode.Errorf(exitcode.CannotExec, "execute %q: %w", path, err)
+	}
+	return exitcode.Status(codeOf(cmd.ProcessState))
 }
 
 // hostProgram looks on PATH, past those that were tried.
@@ -494,12 +557,12 @@ func (c *execCmd) statusFile() (statusFile, error) {
 	}
 	f := os.NewFile(uintptr(*c.StatusFD), "status")
 	if _, err := f.Stat(); err != nil || !isInherited(*c.StatusFD) {
-		return statusFile{}, exitcode.Errorf(exitcode.Usage, "--status-fd=%d: is not open", *c.StatusFD)
+		return statusFile{}, exitcode.Errorf(exitcode.Usage, "--status-fd=%d: is not open for writing", *c.StatusFD)
 	}
 	return statusFile{f}, nil
 }
 
-func (s statusFile) write(o outcome) error {
+func (s statusFile) write(o any) error {
 	if s.f == nil {
 		return nil
 	}

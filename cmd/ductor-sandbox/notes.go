@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"strings"
+	"sync"
+	"time"
 
 	"ductor/cmd/ductor-sandbox/internal/inside"
 )
@@ -14,15 +16,32 @@ import (
 type notes struct {
 	to     io.Writer
 	prefix string
+
+	mu     sync.Mutex
 	passed bool   // something else came first
 	held   []byte // what may be such a line
 	lines  []string
+	late   *time.Timer
 }
+
+// heldMax is how long what may be the beginning of such a line is held back: ours
+// come whole, and somebody may wait for what ends in a NUL.
+const heldMax = 500 * time.Millisecond
 
 // longest is more than such a line ever has, in bytes.
 const longest = 64 << 10
 
 func (n *notes) Write(p []byte) (int, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.late != nil {
+		n.late.Stop()
+	}
+	defer func() {
+		if len(n.held) > 0 && len(n.held) < len(n.prefix) {
+			n.late = time.AfterFunc(heldMax, n.release)
+		}
+	}()
 	if len(n.held) == 0 && bytes.IndexByte(p, n.prefix[0]) < 0 {
 		return len(p), n.pass(p)
 	}
@@ -47,6 +66,13 @@ func (n *notes) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
+}
+
+func (n *notes) release() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_ = n.pass(n.held)
+	n.held = nil
 }
 
 // look returns where the first line of ours begins, or may begin.
@@ -74,8 +100,7 @@ func (n *notes) pass(p []byte) error {
 // end passes on what turned out to be none of them. The refusal is believed if
 // it came before everything else, and the signal if it came after it.
 func (n *notes) end() (refusal, signal string) {
-	_ = n.pass(n.held)
-	n.held = nil
+	n.release()
 	if len(n.lines) == 0 {
 		return "", ""
 	}

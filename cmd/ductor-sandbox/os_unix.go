@@ -27,10 +27,18 @@ func ignorePipe() {
 var pipeIgnored bool
 
 // isInherited is false for descriptors of the Go runtime, which are at the first
-// free numbers.
+// free numbers, and for what can only be read. From now on it is ours alone: a
+// command on the host has no business there.
 func isInherited(fd int) bool {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
-	return err == nil && flags&unix.FD_CLOEXEC == 0
+	mode, merr := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	if err != nil || merr != nil || flags&unix.FD_CLOEXEC != 0 || mode&unix.O_ACCMODE == unix.O_RDONLY {
+		return false
+	}
+	if fd > 2 {
+		unix.CloseOnExec(fd)
+	}
+	return true
 }
 
 func signalName(n int) string { return unix.SignalName(syscall.Signal(n)) }
@@ -84,11 +92,25 @@ func readerGone(f *os.File) <-chan struct{} {
 // become turns this process into the command.
 func become(_ *cli.IO, path string, argv, env []string) error {
 	signal.Reset()
-	if !pipeIgnored { // what is caught is not caught after exec, what is ignored stays so
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	}
+	restorePipe()
 	err := syscall.Exec(path, argv, env)
 	return exitcode.Errorf(exitcode.CannotExec, "execute %q: %w", path, err)
+}
+
+// restorePipe: what is caught is not caught after exec, what is ignored stays so.
+func restorePipe() {
+	if !pipeIgnored {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	}
+}
+
+func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
+
+func codeOf(st *os.ProcessState) int {
+	if ws, ok := st.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return exitcode.SignalBase + int(ws.Signal())
+	}
+	return st.ExitCode()
 }
 
 func ownedByRoot(info os.FileInfo) bool {

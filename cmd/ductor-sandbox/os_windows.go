@@ -38,6 +38,12 @@ func become(std *cli.IO, path string, argv, env []string) error {
 	return exitcode.Errorf(exitcode.CannotExec, "execute %q: %w", path, err)
 }
 
+func restorePipe() {}
+
+func terminate(p *os.Process) error { return p.Kill() }
+
+func codeOf(st *os.ProcessState) int { return st.ExitCode() }
+
 func ownedByRoot(os.FileInfo) bool { return false }
 
 func isMine(os.FileInfo) bool { return true }

@@ -24,6 +24,7 @@ import (
 	"ductor/cmd/ductor-sandbox/internal/marked"
 	"ductor/cmd/ductor-sandbox/internal/mount"
 	"ductor/cmd/ductor-sandbox/internal/record"
+	"ductor/cmd/ductor-sandbox/internal/session"
 	"ductor/cmd/ductor-sandbox/internal/settings"
 	"ductor/internal/common/atomicfile"
 	"ductor/internal/common/cli"
@@ -47,6 +48,8 @@ type sandbox struct {
 	box      *box.Box
 	image    image.Found // zero: not there
 	helped   *bool       // our program is in the container, if that is known
+	renews   bool        // an outdated image is built anew
+	quiet    bool        // no word about what is being done
 }
 
 // configure reads the settings; nothing is made, and nobody is asked.
@@ -202,18 +205,41 @@ func (s *sandbox) query() mount.Query {
 
 // plans is want without making anything.
 func (s *sandbox) plans(ctx context.Context) error {
-	uid, gid := s.user()
-	found, err := image.Find(ctx, s.engine.Client, s.settings.Image)
+	limited, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	found, err := image.Find(limited, s.engine.Client, s.settings.Image)
 	if err == nil {
 		s.image = found
 	} else if id(err) != image.Missing {
 		return engine.Classify(err, "look for the image")
 	}
-	q := s.query()
-	if s.plan, err = q.Plan(); err != nil {
+	spec, err := s.spec()
+	if err != nil {
 		return err
 	}
-	spec := box.Spec{Name: s.settings.Container, Owner: s.owner(), Image: s.settings.Image,
+	s.box = &box.Box{Client: s.engine.Client, Spec: spec, Vacate: s.vacate, Fresh: s.fresh}
+	return nil
+}
+
+// askTime is for a question that a daemon answers in milliseconds.
+const askTime = 10 * time.Second
+
+// fresh plans anew for a container that is about to be made: while the one before
+// it ran, its commands could change what was planned.
+func (s *sandbox) fresh() (box.Spec, error) {
+	limits := s.box.Spec.Limits
+	spec, err := s.spec()
+	spec.Limits = limits
+	return spec, err
+}
+
+func (s *sandbox) spec() (spec box.Spec, err error) {
+	uid, gid := s.user()
+	q := s.query()
+	if s.plan, err = q.Plan(); err != nil {
+		return spec, err
+	}
+	spec = box.Spec{Name: s.settings.Container, Owner: s.owner(), Image: s.settings.Image,
 		User: fmt.Sprintf("%d:%d", uid, gid), Env: slices.Clone(s.plan.Env), Mounts: s.plan.Mounts,
 		Network: s.settings.Network, Helper: q.Helper != "", ReadOnly: s.settings.ReadOnly, Limits: s.limits()}
 	if uid == 0 && !s.danger {
@@ -222,8 +248,7 @@ func (s *sandbox) plans(ctx context.Context) error {
 		spec.Env = append(spec.Env, isSandbox+"=1")
 	}
 	spec.ImageID = s.image.ID
-	s.box = &box.Box{Client: s.engine.Client, Spec: spec, Vacate: s.vacate}
-	return nil
+	return spec, nil
 }
 
 const isSandbox = "IS_SANDBOX"
@@ -277,7 +302,8 @@ func lock(ctx context.Context, guard string) (func(), error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for another ductor-sandbox: %w", context.Cause(ctx))
+			return nil, exitcode.Errorf(exitcode.TempFail, "wait for another ductor-sandbox: %w", context.Cause(ctx)).WithID("busy").
+				WithHint("ductor-sandbox ps; or end whatever holds %q", lockfile.Path(guard))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -293,22 +319,22 @@ func (s *sandbox) lost(in *container.InspectResponse) []string {
 	if err != nil {
 		return nil // the container is elsewhere
 	}
-	return s.plan.Lost(string(data))
+	var host []byte
+	if !s.danger {
+		host, _ = os.ReadFile("/proc/self/mountinfo") // without it less is looked for
+	}
+	return s.plan.Lost(string(data), string(host))
 }
 
-// busy reports whether a command runs in the container, other than the one that
-// we are about to run.
-func (s *sandbox) busy(ctx context.Context, container string) (bool, error) {
+// busy reports whether a command runs in the container, other than our own.
+func (s *sandbox) busy(container string) (bool, error) { return s.others(container, "") }
+
+// others reports that of any run but one.
+func (s *sandbox) others(container, but string) (bool, error) {
 	runs, err := s.runs.List()
-	if err != nil {
-		return false, err
-	}
-	for _, r := range runs {
-		if r.Alive() && !r.Owner.IsSelf() && r.Container == container {
-			return true, nil
-		}
-	}
-	return false, nil
+	return slices.ContainsFunc(runs, func(r record.Run) bool {
+		return r.Container == container && r.ID != but && r.Alive() && !r.Owner.IsSelf()
+	}), err
 }
 
 // vacate keeps commands from being started in any container, until done is
@@ -319,7 +345,7 @@ func (s *sandbox) vacate(ctx context.Context, container string, force bool) (don
 		return nil, false, err
 	}
 	if !force {
-		busy, err = s.busy(ctx, container)
+		busy, err = s.busy(container)
 	}
 	if err != nil {
 		done()
@@ -343,7 +369,10 @@ func (s *sandbox) settled(ctx context.Context) (bool, error) {
 // find also leaves out those limits that are not known where the container is:
 // Docker drops them when it makes one, and it would never be as it should be.
 func (s *sandbox) find(ctx context.Context) (*container.InspectResponse, error) {
-	in, err := s.box.Find(ctx)
+	limited, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	in, err := s.box.Find(limited)
+	err = engine.Classify(err, "look for the container")
 	if err != nil || in != nil && !s.box.Spec.Limits.Differ(in.HostConfig.Resources) {
 		return in, err
 	}
@@ -372,8 +401,10 @@ func (s *sandbox) reap(ctx context.Context, current string) {
 	if err != nil {
 		cli.Warn(s.std, "%v", err)
 	}
+	s.runs.Clean()
 	for _, r := range runs {
-		if r.Alive() || r.Container != current && !s.isGone(ctx, r) {
+		gone := r.Container != current && s.isGone(ctx, r)
+		if r.Owner.IsSelf() || !gone && (r.Alive() || r.Container != current) {
 			continue
 		}
 		if r.Container == current {
@@ -397,8 +428,32 @@ func (s *sandbox) isGone(ctx context.Context, r record.Run) bool {
 	return errdefs.IsNotFound(err)
 }
 
-// end ends all that has come of a run, in the container, by its mark.
+// end ends all that has come of a run, in the container. What cannot be ended so,
+// because it fills the container with new processes, is ended with the container,
+// unless other commands run in it.
 func (s *sandbox) end(ctx context.Context, container, run string, grace time.Duration) (int, error) {
+	n, err := s.endMarked(ctx, container, run, grace)
+	if err == nil {
+		return n, nil
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), downTime)
+	defer cancel()
+	done, lerr := lock(limited, s.run.RemovalGuard())
+	if lerr != nil {
+		return n, err
+	}
+	defer done()
+	busy, lerr := s.others(container, run)
+	busy = busy || lerr != nil
+	if in, ierr := s.engine.Client.ContainerInspect(limited, container); busy || ierr != nil || !in.State.Running || s.engine.Client.ContainerKill(limited, container, "KILL") != nil {
+		return n, err
+	}
+	cli.Warn(s.std, "%v: the container was ended with it", err)
+	return n, nil
+}
+
+// endMarked finds it by its mark.
+func (s *sandbox) endMarked(ctx context.Context, container, run string, grace time.Duration) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, grace+20*time.Second)
 	defer cancel()
 	argv, err := s.tool(ctx, container, "kill", run, "TERM", grace.String())
@@ -466,7 +521,7 @@ func (s *sandbox) ask(ctx context.Context, id string, argv ...string) (code int,
 	if err != nil {
 		return 0, nil, err
 	}
-	stream, err := s.engine.Client.ContainerExecAttach(ctx, made.ID, container.ExecAttachOptions{})
+	stream, err := session.Attach(ctx, s.engine.Client, made.ID, container.ExecAttachOptions{})
 	if err != nil {
 		return 0, nil, err
 	}

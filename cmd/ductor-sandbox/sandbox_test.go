@@ -279,13 +279,22 @@ func testDrift(t *testing.T, w *world) {
 		t.Error(got)
 	}
 	run := w.start("--memory", "256m", "--pids", "99", "--", "fakecli", "tick")
-	if v := w.up("--network", "none"); v.Container.ID != id || v.Drift.Action != "pending" || !v.Drift.Drifted {
-		t.Errorf("%+v", v)
+	out, _ := w.do(75, "up", "--json", "--network", "none")
+	var v view
+	if err := json.Unmarshal([]byte(out), &v); err != nil || v.Container.ID != id || v.Drift.Action != "pending" || !v.Drift.Drifted || v.Ready || v.Reason != "drift" {
+		t.Errorf("%v, %+v", err, v)
 	}
 	w.do(75, "down")
 	run.stop()
 	if v := w.up("--network", "none"); v.Container.ID == id || v.Drift.Action != "recreated" {
 		t.Errorf("%+v", v)
+	}
+	if _, errs := w.do(0, "exec", "--network", "none", "--", "fakecli", "exit", "0"); errs != "" {
+		t.Error(errs)
+	}
+	// Flags hold for one call: what protects less is said to.
+	if _, errs := w.do(0, "exec", "--", "fakecli", "exit", "0"); !strings.Contains(errs, "made anew") {
+		t.Errorf("nothing is said of another network: %q", errs)
 	}
 	if out, err := w.command("exec", "--network", "none", "--", "fakecli", "dial", "1.1.1.1:53").CombinedOutput(); err == nil {
 		t.Errorf("%s", out)
@@ -522,6 +531,11 @@ func TestUnavailable(t *testing.T) {
 		if tt.config != "" {
 			break
 		}
+	}
+	// A command could have moved away what is to be mounted.
+	w.config(`{"docker":{"image_name":"` + w.image + `","container_name":"` + w.container + `","writable":["workspace/gone"]}}`)
+	if code, o, errs := w.status(append([]string{"--on-unavailable", "host"}, argv...)...); code != 69 || o.Reason != "mount_missing" || o.RanOn != "none" || ran() {
+		t.Errorf("%d %+v %s", code, o, errs)
 	}
 	w.config(`{"docker":{"image_name":3}}`)
 	code, o, errs := w.status(append([]string{"--on-unavailable", "host"}, argv...)...)

@@ -21,7 +21,7 @@ func (c *statusCmd) Run(std *cli.IO) error {
 		return err
 	}
 	defer s.close()
-	if err = s.look(ctx, c.Host); err == nil && !s.settings.Enabled {
+	if err = s.look(ctx, c.Host); !s.settings.Enabled { // that is why, whatever else is the matter
 		err = s.disabled()
 	}
 	v := s.view(ctx)

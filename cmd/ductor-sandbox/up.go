@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"time"
 
 	mounts "github.com/docker/docker/api/types/mount"
@@ -34,19 +33,24 @@ func (c *upCmd) Run(std *cli.IO) error {
 	if err := s.want(ctx); err != nil {
 		return timedOut(ctx, err, c.Timeout)
 	}
+	s.quiet = c.JSON
 	if c.BuildOnly {
-		return timedOut(ctx, s.build(ctx, c.Recreate), c.Timeout)
+		if err := s.build(ctx, c.Recreate); err != nil {
+			return timedOut(ctx, err, c.Timeout)
+		}
+		return s.view(ctx).print(std, c.JSON)
 	}
-	if err := s.renew(ctx); err != nil {
-		return timedOut(ctx, err, c.Timeout)
-	}
+	s.renews = true
 	st, err := s.up(ctx, box.Options{Recreate: c.Recreate, Now: c.Now})
 	if err != nil {
 		return timedOut(ctx, err, c.Timeout)
 	}
 	v := s.view(ctx)
 	v.Changed, v.Drift.Action = st.Changed, st.Drift
-	return v.print(std, c.JSON)
+	if err := v.print(std, c.JSON); err != nil || v.Ready {
+		return err
+	}
+	return exitcode.Status(exitcode.TempFail) // commands run in it, and it protects less than is wanted
 }
 
 func timedOut(ctx context.Context, err error, limit time.Duration) error {
@@ -63,8 +67,12 @@ func (s *sandbox) up(ctx context.Context, o box.Options) (box.State, error) {
 		return box.State{}, err
 	}
 	defer unlock()
-	if s.image.ID == "" { // unless who had the lock has made it
-		if err := s.plans(ctx); err != nil {
+	// Who had the lock may have made another image.
+	if err := s.plans(ctx); err != nil {
+		return box.State{}, err
+	}
+	if s.renews {
+		if err := s.renew(ctx); err != nil {
 			return box.State{}, err
 		}
 	}
@@ -95,8 +103,22 @@ func (s *sandbox) up(ctx context.Context, o box.Options) (box.State, error) {
 	if err != nil && ctx.Err() == nil {
 		err = cmp.Or(s.box.Failed(ctx, st.ID), err)
 	}
+	if err == nil && st.Drift != box.Pending {
+		err = s.led(ctx)
+	}
 	s.reap(ctx, st.ID)
 	return st, err
+}
+
+// led looks whether each mount leads where it was planned to: something on this
+// machine may have changed the way in between.
+func (s *sandbox) led(ctx context.Context) error {
+	in, err := s.find(ctx)
+	if lost := s.lost(in); err == nil && len(lost) > 0 {
+		return exitcode.Errorf(exitcode.NoPerm, "the mount %q is not of what was planned: something has changed its path meanwhile", lost[0]).WithID("mount_refused").
+			WithHint("ductor-sandbox up, when nothing writes there; --dangerous, if that is how this machine is")
+	}
+	return err
 }
 
 // outdated: the image was made from another Dockerfile than would be used now.
@@ -110,12 +132,25 @@ func (s *sandbox) renew(ctx context.Context) error {
 	if err != nil || !outdated || !s.settings.AutoBuild {
 		return err
 	}
-	if err := s.build(ctx, false); ctx.Err() != nil {
+	limited, cancel := withReserve(ctx)
+	defer cancel()
+	if err := s.build(limited, false); ctx.Err() != nil {
 		return err
 	} else if err != nil {
 		cli.Warn(s.std, "the image is of an older Dockerfile, and stays: %v", err)
 	}
 	return nil
+}
+
+// reserve is for the container that is made of whatever image there is.
+const reserve = 30 * time.Second
+
+func withReserve(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if left := time.Until(end); ok {
+		return context.WithTimeout(ctx, left-min(reserve, left/2))
+	}
+	return context.WithCancel(ctx)
 }
 
 // build makes the image, with its progress on a terminal; anew does every step
@@ -125,7 +160,9 @@ func (s *sandbox) build(ctx context.Context, anew bool) error {
 	if f, ok := s.std.Err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		progress = f
 	}
-	fmt.Fprintf(s.std.Err, "ductor-sandbox: building the image %q\n", s.settings.Image)
+	if !s.quiet {
+		fmt.Fprintf(s.std.Err, "ductor-sandbox: building the image %q\n", s.settings.Image)
+	}
 	found, err := image.Build(ctx, s.engine.Client, image.Request{Ref: s.settings.Image, Source: image.Source{Path: s.settings.Dockerfile}, Progress: progress, NoCache: anew})
 	if err != nil {
 		return engine.Classify(err, "build the image")
@@ -157,7 +194,7 @@ type view struct {
 type containerView struct {
 	Name  string `json:"name"`
 	ID    string `json:"id,omitempty"`
-	State string `json:"state"`
+	State string `json:"state,omitempty"` // absent, or Docker's word; "" is unknown
 	Since string `json:"since,omitempty"`
 }
 
@@ -186,13 +223,22 @@ type mountView struct {
 	Write  bool   `json:"write"`
 }
 
+// strange names what in config.json nobody reads: a protection that is misspelled
+// is none.
+func (s *sandbox) strange() (warnings []string) {
+	for _, key := range s.settings.Unknown {
+		warnings = append(warnings, fmt.Sprintf("%q in the docker section of %q is not known here", key, s.configFile()))
+	}
+	return warnings
+}
+
 // view looks, and changes nothing.
 func (s *sandbox) view(ctx context.Context) view {
-	warnings := slices.Clone(s.plan.Warnings)
+	warnings := append(s.strange(), s.plan.Warnings...)
 	if n := len(s.plan.Unprotected); n > 0 {
-		warnings = append(warnings, fmt.Sprintf("commands can create %d files that this machine would run or obey, such as %q: what is not there cannot be made read-only", n, s.plan.Unprotected[0]))
+		warnings = append(warnings, fmt.Sprintf("what this machine would run or obey, and commands can make or change: %d, such as %q (doctor names all)", n, s.plan.Unprotected[0]))
 	}
-	v := view{Container: containerView{Name: s.settings.Container, State: "absent"}, Image: imageView{Ref: s.settings.Image, ID: s.image.ID},
+	v := view{Container: containerView{Name: s.settings.Container}, Image: imageView{Ref: s.settings.Image, ID: s.image.ID},
 		Network: s.settings.Network, WorkDir: s.plan.WorkDir, Auth: s.plan.Auth, Warnings: warnings}
 	if s.engine != nil {
 		v.Engine = &engineView{s.engine.Host, s.engine.Source, s.engine.Version, s.engine.API, s.info.Rootless}
@@ -215,12 +261,20 @@ func (s *sandbox) view(ctx context.Context) view {
 			v.Container.Since = in.State.StartedAt
 		}
 		runs := in.State.Running && !in.State.Paused
-		v.Ready = runs && s.box.Ready(in) && len(s.lost(in)) == 0
-		v.Drift.Drifted = runs && !v.Ready
+		lost := len(s.lost(in)) > 0
+		v.Drift.Drifted = runs && (lost || !s.box.Ready(in))
+		v.Ready = runs && !lost && !s.box.Weaker(in)
+		if v.Drift.Drifted {
+			v.Reason, v.Message, v.Fix = "drift", "it is not what is wanted now", "ductor-sandbox up"
+		} else if !runs {
+			v.Reason, v.Message, v.Fix = "not_running", "no command can run in it now", "ductor-sandbox up"
+		}
 		v.Image.Stale = v.Image.Stale || s.image.ID != "" && in.Image != s.image.ID
 	case s.image.ID == "":
+		v.Container.State = "absent"
 		v.Reason, v.Message, v.Fix = "image_missing", fmt.Sprintf("there is no image %q", s.settings.Image), "ductor-sandbox up"
 	default:
+		v.Container.State = "absent"
 		v.Reason, v.Message, v.Fix = "container_missing", fmt.Sprintf("there is no container %q", s.settings.Container), "ductor-sandbox up"
 	}
 	if runs, err := s.runs.List(); err == nil {
@@ -247,7 +301,7 @@ func (v view) print(std *cli.IO, json bool) error {
 }
 
 func (v view) text() string {
-	text := fmt.Sprintf("%s: %s", v.Container.Name, v.Container.State)
+	text := fmt.Sprintf("%s: %s", v.Container.Name, cmp.Or(v.Container.State, "unknown"))
 	if v.Changed != "" && v.Changed != box.Reused {
 		text += ", " + string(v.Changed)
 	}
@@ -255,9 +309,6 @@ func (v view) text() string {
 		text += ": " + v.Message
 	}
 	text += "\n"
-	if v.Drift.Drifted && v.Drift.Action != box.Updated {
-		text += "  it is not what is wanted now: ductor-sandbox up\n"
-	}
 	if v.Image.Stale && !v.Drift.Drifted {
 		text += "  its image is of an older Dockerfile: ductor-sandbox up\n"
 	}

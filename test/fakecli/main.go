@@ -24,6 +24,7 @@
 //	read PATH         print a file
 //	sigs FILE         write "ready", and the name of each signal that comes; only KILL ends us
 //	sleep             wait for ever; any signal ends us
+//	swap PATH TARGET  make a folder with a file config, and exchange it with a link to TARGET for ever
 //	tick              print a number every 10 ms
 //	tree FILE         leave a child, and that one a grandchild in a session of its own; both ignore TERM;
 //	                  FILE is a JSON object of the PIDs main, child, grandchild; wait for ever
@@ -64,7 +65,7 @@ func verbs() map[string]verb {
 		"args": {0, printArgs}, "both": {0, both}, "cat": {0, cat}, "dial": {1, dial}, "die": {1, die}, "eat": {1, eat}, "env": {1, env},
 		"exit": {1, exit}, "flood": {1, flood}, "forkbomb": {1, forkbomb}, "fountain": {1, fountain}, "headless": {1, headless},
 		"hydra": {1, hydra}, "id": {0, id}, "idle": {0, idle}, "orphan": {1, orphan}, "pwd": {0, pwd}, "read": {1, read}, "sigs": {1, sigs},
-		"sleep": {0, sleep}, "tick": {0, tick}, "tree": {1, tree}, "winsize": {0, winsize}, "wiped": {1, wiped}, "write": {2, write},
+		"sleep": {0, sleep}, "swap": {2, swap}, "tick": {0, tick}, "tree": {1, tree}, "winsize": {0, winsize}, "wiped": {1, wiped}, "write": {2, write},
 		// What the verbs above start.
 		"-brief": {0, func([]string) {}}, "-late": {1, late}, "-leaf": {0, leaf}, "-branch": {0, branch}, "-head": {1, head},
 	}
@@ -79,6 +80,22 @@ func die(args []string) {
 		fail("%v", err)
 	}
 	select {}
+}
+
+func swap(args []string) {
+	link := args[0] + ".link"
+	err := os.Mkdir(args[0], 0o700)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(args[0], "config"), nil, 0o600)
+	}
+	if err == nil {
+		err = os.Symlink(args[1], link)
+	}
+	for err == nil {
+		err = unix.Renameat2(unix.AT_FDCWD, args[0], unix.AT_FDCWD, link, unix.RENAME_EXCHANGE)
+		time.Sleep(time.Millisecond)
+	}
+	fail("%v", err)
 }
 
 func main() {

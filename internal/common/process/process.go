@@ -2,6 +2,7 @@
 package process
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"time"
@@ -55,7 +56,7 @@ func Of(pid int) (Identity, error) {
 // Check returns nil if the process is alive and the same, otherwise ErrGone,
 // ErrReused, ErrNamespace, or a system error.
 func (id Identity) Check() error {
-	if id.isElsewhere() {
+	if boot, pidns := space(); id.PID > 0 && (boot != id.Boot || pidns != id.PIDNS) {
 		return ErrNamespace // whether or not that PID is one of ours
 	}
 	now, err := Of(id.PID)
@@ -66,11 +67,6 @@ func (id Identity) Check() error {
 		return ErrReused
 	}
 	return nil
-}
-
-func (id Identity) isElsewhere() bool {
-	boot, pidns := space()
-	return id.PID > 0 && (boot != id.Boot || pidns != id.PIDNS)
 }
 
 // Alive reports whether the process runs and is the same.
@@ -120,12 +116,9 @@ type Handle struct {
 
 // Open pins the process and then checks that it is still the one meant.
 func Open(id Identity) (*Handle, error) {
-	if id.isElsewhere() {
-		return nil, ErrNamespace
-	}
 	h, err := openHandle(id.PID)
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(id.Check(), err)
 	}
 	if err := id.Check(); err != nil {
 		h.close()

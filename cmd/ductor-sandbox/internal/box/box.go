@@ -54,6 +54,8 @@ type Box struct {
 	// whether a run is alive in it, which force leaves out of account, and lets
 	// none begin until done is called.
 	Vacate func(ctx context.Context, id string, force bool) (done func(), busy bool, err error)
+	// Fresh returns the Spec for a container that is about to be made.
+	Fresh func() (Spec, error)
 }
 
 // Find inspects the container. It is nil if there is none; one of somebody else
@@ -173,8 +175,13 @@ func (b *Box) replace(ctx context.Context, in *container.InspectResponse, o *Opt
 	return false, b.Remove(ctx, in.ID)
 }
 
-func (b *Box) create(ctx context.Context, st *State) error {
-	_, err := b.Client.ContainerCreate(ctx, b.Spec.config(), b.Spec.hostConfig(), nil, nil, b.Spec.Name)
+func (b *Box) create(ctx context.Context, st *State) (err error) {
+	if b.Fresh != nil {
+		if b.Spec, err = b.Fresh(); err != nil {
+			return err
+		}
+	}
+	_, err = b.Client.ContainerCreate(ctx, b.Spec.config(), b.Spec.hostConfig(), nil, nil, b.Spec.Name)
 	switch {
 	case errdefs.IsConflict(err): // somebody was faster
 		return pause(ctx)

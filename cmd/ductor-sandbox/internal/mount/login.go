@@ -46,6 +46,9 @@ func (b *builder) login(cli, name, variable, given, credentials string, runs []r
 	b.put(Mount{Source: p.path, Target: homeInside + "/" + name})
 	b.owned(p)
 	b.guard(p, runs, true)
+	if cli == "claude" && given != "" { // the host's Claude starts the servers that it names, and writes it all the time
+		b.unprotected(filepath.Join(p.path, ".claude.json"))
+	}
 	if info, err := os.Lstat(filepath.Join(p.path, credentials)); err == nil && info.Mode().IsRegular() {
 		b.plan.Auth[cli] = "dir"
 	} else if err == nil {

@@ -1,7 +1,6 @@
 package mount
 
 import (
-	"strings"
 	"testing"
 
 	"ductor/internal/common/exitcode"
@@ -46,32 +45,5 @@ func TestPasswd(t *testing.T) {
 		if passwd, group := Passwd(c.uid, c.gid); passwd != c.passwd || group != c.group {
 			t.Errorf("%d:%d\n%s%s", c.uid, c.gid, passwd, group)
 		}
-	}
-}
-
-const mountinfo = `1 0 0:1 / / rw,relatime - overlay overlay rw
-2 1 8:1 /h /ductor ro,relatime - ext4 /dev/sda rw
-3 1 8:1 /c /home/node/.claude rw,relatime master:1 - ext4 /dev/sda rw
-4 3 8:1 /c/s /home/node/.claude/settings.json ro,relatime - ext4 /dev/sda rw
-5 1 8:1 /w /w\040s rw - ext4 /dev/sda rw
-6 5 8:1 /w/.git/hooks /w\040s/.git/hooks rw - ext4 /dev/sda rw
-`
-
-func TestLost(t *testing.T) {
-	plan := Plan{Mounts: []Mount{
-		{Source: "/h", Target: "/ductor", ReadOnly: true},
-		{Source: "/w", Target: "/w s"},
-		{Source: "/w", Target: "/link/to"}, // a symbolic link inside: it has another name
-		{Source: "/c", Target: "/home/node/.claude"},
-		{Source: "/c/s", Target: "/home/node/.claude/settings.json", ReadOnly: true},
-		{Source: "/c/hooks", Target: "/home/node/.claude/hooks", ReadOnly: true},
-		{Source: "/w/.git/hooks", Target: "/w s/.git/hooks", ReadOnly: true},
-		{Source: "/w/.mcp.json", Target: "/link/to/.mcp.json", ReadOnly: true},
-	}}
-	if got := strings.Join(plan.Lost(mountinfo), " "); got != "/home/node/.claude/hooks /w s/.git/hooks" {
-		t.Error(got)
-	}
-	if got := plan.Lost(""); len(got) != 1 || got[0] != "/ductor" {
-		t.Error(got)
 	}
 }

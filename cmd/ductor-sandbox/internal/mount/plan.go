@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -47,15 +46,16 @@ const (
 	HelperInside = "/.ductor/ductor-sandbox"
 	homeAlias    = "/ductor"
 	workspace    = "workspace"
+	own          = "sandbox/home" // the container's own home, as a folder of Home
 )
 
 // hidden folders of a home are empty inside: config/ holds the bot's token, run/
 // sockets and pipes that a read-only mount would not close, sandbox/ our records.
 var hidden = []string{"config", "run", "sandbox"}
 
-// Make creates the folders below Home that Plan needs, 0700 each. The mount
-// points below the container's home are among them: Docker would create them
-// owned by root. It does not follow links that lead out of Home.
+// Make creates the folders below Home that Plan needs, 0700 each, and the mount
+// points in the container's own home: Docker would create them owned by root. It
+// does not follow links that lead out of Home.
 func (q Query) Make() error {
 	if err := os.MkdirAll(q.Home, 0o700); err != nil {
 		return exitcode.File(exitcode.CantCreat, fmt.Errorf("create the home folder: %w", err))
@@ -65,7 +65,7 @@ func (q Query) Make() error {
 		return exitcode.File(exitcode.CantCreat, fmt.Errorf("open the home folder: %w", err))
 	}
 	defer root.Close()
-	for _, dir := range q.folders() {
+	for _, dir := range []string{"config", "run", workspace, own} {
 		if info, err := os.Stat(filepath.Join(q.Home, dir)); err == nil && info.IsDir() {
 			continue
 		}
@@ -73,21 +73,7 @@ func (q Query) Make() error {
 			return exitcode.File(exitcode.CantCreat, fmt.Errorf("create a folder of %q: %w", q.Home, err))
 		}
 	}
-	return nil
-}
-
-func (q Query) folders() []string {
-	all := []string{"config", "run", workspace, "sandbox/home/.claude", "sandbox/home/.codex"}
-	own := []string{filepath.Join(q.Home, workspace)}
-	for _, e := range q.Extra {
-		own = append(own, filepath.Dir(e.Path))
-	}
-	for _, p := range own { // of an owner who is called node
-		if rel, ok := below(p, homeInside); ok {
-			all = append(all, path.Join("sandbox/home", rel))
-		}
-	}
-	return all
+	return q.makePoints()
 }
 
 // builder gathers mounts by target.

@@ -201,22 +201,25 @@ func TestBase(t *testing.T) {
 
 func TestMakeIsPrivateAndStaysInTheHome(t *testing.T) {
 	w := newWorld(t)
-	for _, dir := range w.folders() {
+	for _, dir := range []string{"config", "run", "workspace", "sandbox", "sandbox/home", "sandbox/home/.claude", "sandbox/home/.codex"} {
 		info, err := os.Stat(filepath.Join(w.Home, dir))
 		if err != nil || info.Mode().Perm() != 0o700 {
 			t.Errorf("%s: %v %v", dir, info, err)
 		}
 	}
-	if err := os.Remove(w.at(".ductor/sandbox/home/.claude")); err != nil {
+	if err := os.Remove(w.at(".ductor/config/config.json")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(w.at(".ductor/config")); err != nil {
 		t.Fatal(err)
 	}
 	w.dir("elsewhere")
-	w.link("../../../elsewhere/new", ".ductor/sandbox/home/.claude")
+	w.link("../elsewhere/new", ".ductor/config")
 	if err := w.Make(); exitcode.Of(err) != exitcode.CantCreat {
 		t.Error(err)
 	}
 	if _, err := os.Lstat(w.at("elsewhere/new")); err == nil {
-		t.Error("a link of the agent's was followed")
+		t.Error("a link was followed")
 	}
 }
 
@@ -320,6 +323,118 @@ func TestGitFileOfAWorktree(t *testing.T) {
 	w := newWorld(t)
 	w.file(".ductor/workspace/.git")
 	if at := writable(w.plan(), w.at(".ductor/workspace/.git")); at != "" {
+		t.Error(at)
+	}
+}
+
+// TestCommondir: it leads git to another config.
+func TestCommondir(t *testing.T) {
+	w := newWorld(t)
+	w.dir(".ductor/workspace/.git")
+	if p := w.plan(); !slices.Contains(p.Unprotected, w.at(".ductor/workspace/.git/commondir")) || slices.ContainsFunc(p.Absent, func(a Absent) bool { return a.name == ".git/commondir" }) {
+		t.Errorf("%q %v", p.Unprotected, p.Absent)
+	}
+	w.file(".ductor/workspace/.git/commondir")
+	if p := w.plan(); writable(p, w.at(".ductor/workspace/.git/commondir")) != "" || slices.Contains(p.Unprotected, w.at(".ductor/workspace/.git/commondir")) {
+		t.Errorf("%q %+v", p.Unprotected, p.Mounts)
+	}
+}
+
+// TestClaudeKeepsServersInTheFolderThatWasNamed, and it must be able to write them.
+func TestClaudeKeepsServersInTheFolderThatWasNamed(t *testing.T) {
+	w := newWorld(t)
+	w.file(".claude/.claude.json", "other/.claude.json")
+	if p := w.plan(); slices.Contains(p.Unprotected, w.at(".claude/.claude.json")) { // the host's is beside the folder
+		t.Error(p.Unprotected)
+	}
+	w.Claude = w.at("other")
+	if p := w.plan(); !slices.Contains(p.Unprotected, w.at("other/.claude.json")) || writable(p, w.at("other/.claude.json")) == "" {
+		t.Errorf("%q %+v", p.Unprotected, p.Mounts)
+	}
+	w.Claude = w.at("none") // not mounted
+	if p := w.plan(); slices.Contains(p.Unprotected, w.at("none/.claude.json")) {
+		t.Error(p.Unprotected)
+	}
+}
+
+// movable returns a folder around a file of the host that can be renamed inside,
+// with the file in it.
+func movable(p Plan, host string) string {
+	for _, m := range p.Mounts {
+		rel, ok := below(host, m.Source)
+		if m.Tmpfs || m.ReadOnly || !ok || p.Outside(path.Join(m.Target, rel)) != host {
+			continue
+		}
+		for at := path.Dir(path.Join(m.Target, rel)); len(at) > len(m.Target); at = path.Dir(at) {
+			if over, _ := p.over(at); over.Target != at && !over.ReadOnly {
+				return at
+			}
+		}
+	}
+	return ""
+}
+
+// TestReadOnlyPartCannotBeMovedAway with the folder around it, by any name of it,
+// and what keeps it there makes nothing writable.
+func TestReadOnlyPartCannotBeMovedAway(t *testing.T) {
+	w := newWorld(t)
+	w.file("p/vendor/keep/x", "p/vendor/y", "p/a/b/c/file", "p/ro/d/keep/x", "p/ro/d/y", "p/ro/rw/e/keep/x", "p/q/r/.git/hooks/h", ".ductor/workspace/a/keep/x")
+	w.link("p", "ln")
+	w.Extra = []Extra{{Path: w.at("p")}, {Path: w.at("ln")}, {Path: w.at("p/q/r")}, {Path: w.at("p/ro"), ReadOnly: true}, {Path: w.at("p/ro/rw")}}
+	keep := []string{"p/vendor/keep", "p/a/b/c/file", "p/ro/d/keep", "p/ro/rw/e/keep", ".ductor/workspace/a/keep"}
+	for _, k := range keep {
+		w.Extra = append(w.Extra, Extra{Path: w.at(k), ReadOnly: true})
+	}
+	p := w.plan()
+	for _, f := range append(keep, "p/q/r/.git/hooks") {
+		if at := movable(p, w.at(f)); at != "" {
+			t.Errorf("%s: %q can be renamed", f, at)
+		}
+	}
+	for _, f := range append(keep, "p/q/r/.git/hooks/h", "p/ro/d/y") {
+		if at := writable(p, w.at(f)); at != "" {
+			t.Errorf("%s can be written at %q", f, at)
+		}
+	}
+	for _, target := range []string{w.at("p/vendor"), w.at("ln/vendor"), w.at("p/a/b"), w.at("p/ro/rw/e"), w.at("p/q"), "/ductor/workspace/a", w.at(".ductor/workspace/a")} {
+		if m, _ := p.over(target); m.Target != target || m.ReadOnly {
+			t.Errorf("%s is not a mount point: %+v", target, m)
+		}
+	}
+	if writable(p, w.at("p/vendor/y")) == "" || writable(p, w.at("p/ro/rw/e/y")) == "" {
+		t.Errorf("%+v", p.Mounts)
+	}
+}
+
+// TestReadOnlyFolderAroundAHook is so by each name of the workspace.
+func TestReadOnlyFolderAroundAHook(t *testing.T) {
+	w := newWorld(t)
+	w.file(".ductor/workspace/.git/hooks/h", ".ductor/workspace/.git/index")
+	w.Extra = []Extra{{Path: w.at(".ductor/workspace/.git"), ReadOnly: true}}
+	if at := writable(w.plan(), w.at(".ductor/workspace/.git/index")); at != "" {
+		t.Error(at)
+	}
+}
+
+// TestHomeCannotBeMovedAway where all of the user's is given.
+func TestHomeCannotBeMovedAway(t *testing.T) {
+	w := newWorld(t)
+	w.file(".claude/settings.json", ".claude/hooks/h")
+	if err := os.MkdirAll(w.at("deep/er"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(w.Home, w.at("deep/er/home")); err != nil {
+		t.Fatal(err)
+	}
+	w.Home = w.at("deep/er/home")
+	w.Extra, w.Dangerous = []Extra{{Path: w.user}}, true
+	p := w.plan()
+	for _, f := range []string{"deep/er/home", ".claude/settings.json", ".claude/hooks"} {
+		if at := movable(p, w.at(f)); at != "" {
+			t.Errorf("%s: %q can be renamed", f, at)
+		}
+	}
+	if at := writable(p, w.at("deep/er/home/cron_jobs.json")); at != "" {
 		t.Error(at)
 	}
 }

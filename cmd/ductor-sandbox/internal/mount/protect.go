@@ -14,9 +14,10 @@ import (
 // folder, in Codex'. Memory and instructions (CLAUDE.md) are text that an agent
 // is meant to write. .git/config names programs (core.fsmonitor, hooksPath), and
 // so it is as good as a hook; whoever wants `git push -u` names it as writable.
+// .git/commondir leads to another config.
 var (
 	project = append(under(".claude/", claude),
-		rule{".git/hooks", asIs}, rule{".git/config", asIs}, rule{".mcp.json", `{"mcpServers":{}}` + "\n"}, rule{".codex", folder}, rule{".agents", folder})
+		rule{".git/hooks", asIs}, rule{".git/config", asIs}, rule{".git/commondir", asIs}, rule{".mcp.json", `{"mcpServers":{}}` + "\n"}, rule{".codex", folder}, rule{".agents", folder})
 	claude = []rule{{"settings.json", "{}\n"}, {"settings.local.json", "{}\n"},
 		{"hooks", folder}, {"commands", folder}, {"agents", folder}, {"plugins", folder}, {"skills", folder}}
 	// The program itself, and what /statusline writes: nothing runs them unless
@@ -44,12 +45,8 @@ func under(dir string, rules []rule) (all []rule) {
 }
 
 // guarded is a path of the host that is read-only wherever a writable folder
-// shows it. The folders between that one and root are mounted over themselves:
-// a mount point cannot be renamed, but the folder around it can, with it.
-type guarded struct {
-	root, path string
-	pins       []string
-}
+// shows it, unless somebody named it, or what holds it below root, as writable.
+type guarded struct{ root, path string }
 
 // guard looks for what must not be written in a folder. What is a symbolic link
 // is left alone: a mount on it would lie where it leads, in the container, and
@@ -77,8 +74,7 @@ func (b *builder) fills(r rule, stopped string) bool {
 }
 
 func (b *builder) descend(g *guarded, r rule) bool {
-	parts := strings.Split(r.name, "/")
-	for i, part := range parts {
+	for _, part := range strings.Split(r.name, "/") {
 		g.path = filepath.Join(g.path, part)
 		info, err := os.Lstat(g.path)
 		switch {
@@ -95,8 +91,6 @@ func (b *builder) descend(g *guarded, r rule) bool {
 			return true // at a place of a folder, too: a file .git names the real one
 		case !info.IsDir():
 			return false
-		case i < len(parts)-1:
-			g.pins = append(g.pins, g.path)
 		}
 	}
 	return true
@@ -136,15 +130,12 @@ func (b *builder) cover() {
 	for _, m := range on {
 		b.hide(m)
 	}
-	for _, m := range on {
-		if !m.ReadOnly {
-			b.protect(m, guarded{root: b.home.path, path: b.home.path})
-		}
-	}
-	for _, g := range b.guarded {
-		for _, m := range on {
-			if !m.ReadOnly && !b.allowed(g) {
-				b.protect(m, g)
+	on = slices.DeleteFunc(on, func(m Mount) bool { return m.ReadOnly })
+	all := append([]guarded{{path: b.home.path}}, slices.DeleteFunc(b.guarded, b.allowed)...)
+	for _, lay := range []func(Mount, guarded){b.protect, b.pin} { // first what is read-only: it may be a folder around another
+		for _, g := range all {
+			for _, m := range on {
+				lay(m, g)
 			}
 		}
 	}
@@ -160,14 +151,32 @@ func (b *builder) hide(m Mount) {
 }
 
 func (b *builder) protect(m Mount, g guarded) {
-	rel, ok := below(g.path, m.Source)
-	if !ok || rel == "." {
-		return
+	if rel, ok := below(g.path, m.Source); ok && rel != "." {
+		b.put(Mount{Source: g.path, Target: path.Join(m.Target, rel), ReadOnly: true})
 	}
-	for _, pin := range g.pins {
-		if at, ok := below(pin, m.Source); ok && at != "." {
-			b.put(Mount{Source: pin, Target: path.Join(m.Target, at)})
+}
+
+// pin mounts the folders between a writable one and what is read-only in it over
+// themselves: a mount point cannot be renamed, but the folder around it can, with
+// it, and be made anew. In a read-only folder nothing can be renamed, and a pin
+// would make a part of it writable.
+func (b *builder) pin(m Mount, g guarded) {
+	for dir := filepath.Dir(g.path); ; dir = filepath.Dir(dir) {
+		rel, ok := below(dir, m.Source)
+		if !ok || rel == "." {
+			return
+		}
+		if at := path.Join(m.Target, rel); !b.readOnlyAt(at) {
+			b.put(Mount{Source: dir, Target: at})
 		}
 	}
-	b.put(Mount{Source: g.path, Target: path.Join(m.Target, rel), ReadOnly: true})
+}
+
+func (b *builder) readOnlyAt(target string) bool {
+	for ; target != "/"; target = path.Dir(target) {
+		if m, ok := b.targets[target]; ok {
+			return m.ReadOnly
+		}
+	}
+	return false
 }

@@ -90,6 +90,11 @@ func judge(t *testing.T, w *world, p Plan, seed uint64) {
 			t.Errorf("seed %d: %s can be read at %q\n%+v\n%+v", seed, f, at, w.Query, p.Mounts)
 		}
 	}
+	for _, m := range p.Mounts {
+		if at := movable(p, m.Source); m.ReadOnly && !m.Tmpfs && at != "" {
+			t.Errorf("seed %d: %q can be renamed, with %s in it\n%+v\n%+v", seed, at, m.Source, w.Query, p.Mounts)
+		}
+	}
 	if writable(p, w.at(".ductor/workspace")) == "" {
 		t.Errorf("seed %d: no workspace", seed)
 	}

@@ -94,17 +94,27 @@ func (d Dir) List() ([]Run, error) {
 		}
 		data, err := atomicfile.Read(d.path(name), 64<<10)
 		var r Run
-		if err != nil && !errors.Is(err, atomicfile.ErrNoFile) { // it ended just now, or we are out of descriptors
-			continue
-		}
 		if err != nil || json.Unmarshal(data, &r) != nil || r.ID != name {
-			if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > time.Minute { // nobody writes it just now
-				_ = d.Remove(name)
-			}
 			continue
 		}
 		all = append(all, r)
 	}
 	slices.SortFunc(all, func(a, b Run) int { return a.Since.Compare(b.Since) })
 	return all, nil
+}
+
+// Clean removes what cannot be read as a run, and has not been written just now.
+func (d Dir) Clean() {
+	entries, _ := os.ReadDir(string(d))
+	for _, e := range entries {
+		name, ok := strings.CutSuffix(e.Name(), ".json")
+		if info, err := e.Info(); !ok || !IsID(name) || err != nil || time.Since(info.ModTime()) < time.Minute {
+			continue
+		}
+		var r Run
+		data, err := atomicfile.Read(d.path(name), 64<<10)
+		if errors.Is(err, atomicfile.ErrNoFile) || err == nil && (json.Unmarshal(data, &r) != nil || r.ID != name) {
+			_ = d.Remove(name)
+		}
+	}
 }

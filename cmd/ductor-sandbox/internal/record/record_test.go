@@ -193,6 +193,10 @@ func TestBadFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if list(t, d); count() != before { // to look changes nothing
+		t.Errorf("of %d files %d are left", before, count())
+	}
+	d.Clean()
 	if got := list(t, d); !reflect.DeepEqual(got, []Run{good}) || count() != before-len(bad) {
 		t.Errorf("%+v; of %d files %d are left, and %d were bad", got, before, count(), len(bad))
 	}

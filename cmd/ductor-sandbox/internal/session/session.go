@@ -73,6 +73,8 @@ type Result struct {
 	// Left: processes of it may still run, because nobody knows its end or Kill
 	// failed. Whoever comes next has to end them.
 	Left bool
+	// Write is why our own output could not be written, which ended it.
+	Write error
 }
 
 // Variables for the sake of tests.
@@ -105,6 +107,8 @@ func (s *Session) Run(ctx context.Context) (Result, error) {
 	switch {
 	case errdefs.IsNotFound(err) || errdefs.IsConflict(err): // it was stopped in between, and so nothing was started
 		return Result{}, fmt.Errorf("%w: %w", ErrGone, err)
+	case errors.Is(err, errNoAnswer): // it may begin yet
+		return Result{}.lost(err), nil
 	case err != nil:
 		return s.judge(made.ID, began, Result{}, err.Error()), nil
 	}
@@ -115,6 +119,9 @@ func (s *Session) Run(ctx context.Context) (Result, error) {
 		first.release()
 	}
 	if r.Reason == NotStarted && s.isStopped() {
+		if s.Stdin != nil { // what was read of it is gone, so that a second try would have less
+			return Result{}.lost(fmt.Errorf("the container went away when the command was to begin: %s", r.Detail)), nil
+		}
 		return Result{}, fmt.Errorf("%w: %s", ErrGone, r.Detail)
 	}
 	return r, nil
@@ -131,29 +138,39 @@ func (s *Session) console() *[2]uint {
 	return &[2]uint{size.Rows, size.Cols}
 }
 
-// attach starts it. The client waits for the answer without a look at its
-// context, so a daemon that hangs has to be left behind.
+// errNoAnswer is for a daemon that was told to start a command and has not said
+// whether it did.
+var errNoAnswer = errors.New("no answer from Docker")
+
+// attach starts it. The stream outlives ctx.
 func (s *Session) attach(ctx context.Context, id string) (types.HijackedResponse, error) {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), callMax)
+	defer cancel()
+	return Attach(limited, s.Client, id, container.ExecAttachOptions{Tty: s.TTY, ConsoleSize: s.console()})
+}
+
+// Attach starts a command that was created. The client waits for the answer without
+// a look at its context, so a daemon that hangs has to be left behind.
+func Attach(ctx context.Context, c client.APIClient, id string, o container.ExecAttachOptions) (types.HijackedResponse, error) {
 	type answer struct {
 		stream types.HijackedResponse
 		err    error
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		// The stream outlives the call.
-		stream, err := s.Client.ContainerExecAttach(context.WithoutCancel(ctx), id, container.ExecAttachOptions{Tty: s.TTY, ConsoleSize: s.console()})
+		stream, err := c.ContainerExecAttach(context.WithoutCancel(ctx), id, o)
 		answers <- answer{stream, err}
 	}()
 	select {
 	case a := <-answers:
 		return a.stream, a.err
-	case <-time.After(callMax):
+	case <-ctx.Done():
 		go func() {
 			if a := <-answers; a.err == nil {
 				a.stream.Close()
 			}
 		}()
-		return types.HijackedResponse{}, errors.New("no answer from Docker")
+		return types.HijackedResponse{}, errNoAnswer
 	}
 }
 
@@ -253,7 +270,7 @@ func (f *following) until(ctx context.Context, ended <-chan struct{}) {
 			}
 			// Whoever read our output is gone, and so is the reason for the run.
 			if f.r.Reason == "" {
-				f.r.Detail = broken.Error()
+				f.r.Detail, f.r.Write = broken.Error(), broken.error
 				f.kill(Aborted)
 			}
 		case <-asked:

@@ -95,6 +95,7 @@ func TestEnd(t *testing.T) {
 		{"was never started", play{inspect: []answer{unborn(0)}}, Result{Reason: NotStarted, Code: 126}, ""},
 		{"the start is refused", play{refuse: 500, inspect: []answer{unborn(0)}}, Result{Reason: NotStarted, Code: 126, Detail: "received 500"}, ""},
 		{"the start is refused, and the exec is gone", play{refuse: 500, inspect: []answer{{status: 404}}}, Result{Reason: Lost, Code: 71, Left: true, Detail: "404"}, ""},
+		{"the start is not answered, and has not happened yet", play{refuse: hung, inspect: []answer{unborn(0)}}, Result{Reason: Lost, Code: 71, Left: true, Detail: "no answer"}, ""},
 		{"the start is not answered", play{refuse: hung, inspect: []answer{running(0)}}, Result{Reason: Lost, Code: 71, Left: true, Detail: ""}, ""},
 		{"no such program", play{stream: prints(`OCI runtime exec failed: exec: "x": executable file not found in $PATH: unknown` + "\r\n"), inspect: []answer{unborn(126)}},
 			Result{Reason: NotStarted, Code: 127, Detail: "not found in $PATH: unknown"}, ""},
@@ -351,6 +352,10 @@ func TestReaderGone(t *testing.T) {
 			r.Stdout, r.Stderr = &broken{}, &broken{}
 			r.kill(func(context.Context) (int, error) { cancel(ErrTimeUp); close(end); <-written; return 1, nil })
 			got, err := r.must(t, ctx)
+			if got.Write == nil {
+				t.Error("it is not said that our own output was the trouble")
+			}
+			got.Write = nil
 			if err != nil || got != (Result{Reason: Aborted, Code: 141, Killed: 1, Detail: "nobody reads"}) || r.kills.Load() != 1 {
 				t.Errorf("%+v, %v, killed %d times", got, err, r.kills.Load())
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"unicode/utf8"
 
 	"ductor/cmd/ductor-sandbox/internal/mount"
@@ -30,6 +31,7 @@ type Settings struct {
 	Writable   []string // absolute, or below the home
 	Mounts     []mount.Extra
 	EnvPass    []string
+	Unknown    []string // keys that mean nothing here, which may be the bot's or misspelled
 }
 
 // maxConfig is far above a bot's configuration; what is larger is no such file.
@@ -55,6 +57,12 @@ func Load(path string, name home.Name) (Settings, error) {
 	if err != nil {
 		return Settings{}, err
 	}
+	for key := range section {
+		if !slices.ContainsFunc(fields, func(f field) bool { return f.key == key }) {
+			s.Unknown = append(s.Unknown, key)
+		}
+	}
+	slices.Sort(s.Unknown)
 	for _, f := range fields {
 		raw, ok := section[f.key]
 		if !ok || string(raw) == "null" {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,10 @@ func config(t *testing.T, content string) string {
 func TestDefaults(t *testing.T) {
 	for _, content := range []string{`{}`, `{"docker":{}}`, `{"docker":null}`, `{"telegram_token":"x","docker":{"other":[1],"enabled":null}}`} {
 		s, err := Load(config(t, content), "ductor")
+		if other := strings.Contains(content, "other"); other != slices.Equal(s.Unknown, []string{"other"}) {
+			t.Errorf("%s: what is not known: %q", content, s.Unknown)
+		}
+		s.Unknown = nil
 		if err != nil || !reflect.DeepEqual(s, Default("")) {
 			t.Errorf("%s: %+v, %v", content, s, err)
 		}
