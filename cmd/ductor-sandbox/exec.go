@@ -261,16 +261,22 @@ func (x *execution) in(ctx context.Context, id string, env []string) (session.Re
 		defer restore()
 	}
 	r, err := ss.Run(ctx)
-	if text, sig := notes.end(); err == nil && r.Reason == session.Exit {
+	text, sig, whole := notes.end()
+	died := ss.TTY && r.Reason == session.Exit && (r.Code == 2 || r.Code > exitcode.SignalBase)
+	if err == nil && r.Reason == session.Exit {
 		switch { // a command can write such lines, too
+		case ss.Stderr == notes && !ss.TTY && !whole:
+			died = true
+			r = session.Result{Reason: session.Lost, Code: exitcode.OSErr, Detail: "our program in the container was killed before it could tell"}
 		case text != "" && (r.Code == exitcode.CannotExec || r.Code == exitcode.NotFound):
 			r.Reason, r.Detail = session.NotStarted, text
 		case r.Code > exitcode.SignalBase:
 			x.signal = sig
 		}
 	}
-	// Nobody else ends what it left, if our program is not there, or was killed.
-	if err == nil && (!x.s.hasHelper(ctx, id) || r.Reason == session.Exit && r.Code == exitcode.SignalBase+9 && x.signal == "") {
+	// Nobody else ends what it left, if our program is not there, or was killed: of
+	// many a signal a program in Go dies with code 2.
+	if err == nil && (!x.s.hasHelper(ctx, id) || died) {
 		if _, kerr := x.s.end(context.Background(), id, x.id, 0); kerr != nil {
 			r.Left = true
 		}

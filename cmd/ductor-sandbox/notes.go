@@ -97,18 +97,19 @@ func (n *notes) pass(p []byte) error {
 	return err
 }
 
-// end passes on what turned out to be none of them. The refusal is believed if
-// it came before everything else, and the signal if it came after it.
-func (n *notes) end() (refusal, signal string) {
+// end passes on what turned out to be none of them. The refusal is believed if it
+// came before everything else. Without a last line there was nobody left to write it.
+func (n *notes) end() (refusal, signal string, whole bool) {
 	n.release()
 	if len(n.lines) == 0 {
-		return "", ""
+		return "", "", false
 	}
 	if text, ok := strings.CutPrefix(n.lines[0], inside.Refused); ok && !n.passed {
-		return text, ""
+		return text, "", true
 	}
-	if name, ok := strings.CutPrefix(n.lines[len(n.lines)-1], inside.Signal); ok {
-		return "", name
+	last := n.lines[len(n.lines)-1]
+	if name, ok := strings.CutPrefix(last, inside.Signal); ok {
+		return "", name, true
 	}
-	return "", ""
+	return "", "", last == inside.Ended
 }

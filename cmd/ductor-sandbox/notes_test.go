@@ -19,6 +19,7 @@ func TestNotes(t *testing.T) {
 		{refused + "more\n", "more\n", "", ""}, // it says that nothing was started
 		{"a" + refused, "a", "", ""},
 		{died, "", "", "SIGTERM"},
+		{prefix + "ended\n", "", "", ""},
 		{"a\x00b" + died, "a\x00b", "", "SIGTERM"},
 		{died + refused, "", "", ""},
 		{died[:9] + died, died[:9], "", "SIGTERM"},
@@ -35,7 +36,7 @@ func TestNotes(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if refusal, signal := n.end(); refusal != tt.refusal || signal != tt.signal || out.String() != tt.out {
+			if refusal, signal, _ := n.end(); refusal != tt.refusal || signal != tt.signal || out.String() != tt.out {
 				t.Errorf("%q in steps of %d: %q, %q and %q", tt.in, step, out.String(), refusal, signal)
 			}
 		}

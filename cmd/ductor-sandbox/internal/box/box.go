@@ -2,6 +2,7 @@ package box
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -233,6 +234,7 @@ func (b *Box) Failed(ctx context.Context, id string) error {
 
 // startFailed also removes it, as what it is would be found the next time.
 func (b *Box) startFailed(ctx context.Context, id string, err error) error {
+	err = cmp.Or(ctx.Err(), err) // that nobody waits any more comes first
 	e := exitcode.Errorf(exitcode.Unavailable, "start container %q: %w", b.Spec.Name, err).WithID("start_failed")
 	if text := b.lastWords(id); text != "" {
 		e = e.WithHint("its last words: %s", text)

@@ -27,7 +27,7 @@ const (
 
 // format changes when a container that an older version made is no longer what
 // this one needs.
-const format = "1"
+const format = "2"
 
 // HelperPath is where our own program is in the container, if it can run there:
 // as the first process, and to end what a run has left.

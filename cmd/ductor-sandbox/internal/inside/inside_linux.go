@@ -77,14 +77,19 @@ func run(dir string, argv []string) int {
 	code, sig := wait(p.Pid)
 	_, _, _ = marked.Kill("/proc", os.Getenv(marked.Env), syscall.SIGTERM, leftGrace)
 	endChildren()
-	if sig != 0 && !onTerminal() {
-		fmt.Fprintf(os.Stderr, "%s%s%s\n", Prefix(os.Getenv(marked.Env)), Signal, cmp.Or(unix.SignalName(sig), fmt.Sprintf("SIG%d", sig)))
+	how := Ended
+	if sig != 0 {
+		how = Signal + cmp.Or(unix.SignalName(sig), fmt.Sprintf("SIG%d", sig))
+	}
+	if !onTerminal() {
+		fmt.Fprintf(os.Stderr, "%s%s\n", Prefix(os.Getenv(marked.Env)), how)
 	}
 	return code
 }
 
-// endChildren ends what has no mark: all that the command has left is our child,
-// or becomes it when its own parent ends.
+// endChildren ends what has no mark, where Kill does not know our container: all
+// that the command has left is our child, or becomes it when its own parent ends.
+// It also reaps, for as long as it finds somebody.
 func endChildren() {
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
 		left := 0

@@ -22,6 +22,16 @@ type box struct {
 }
 
 func newBox(t *testing.T, user string) box {
+	return newBoxOf(t, []string{"-e", Env + "=one", "--user", user})
+}
+
+// first is where our program is in a container of ours; there it is also at
+// another place, as /.ductor/reaper.
+const first = "/.ductor/ductor-sandbox"
+
+// newBoxOf is one with these options, and words behind the image.
+func newBoxOf(t *testing.T, options []string, words ...string) box {
+	t.Helper()
 	ref := fakeimage.Build(t)
 	dir, err := clitest.Folder()
 	if err != nil {
@@ -33,13 +43,17 @@ func newBox(t *testing.T, user string) box {
 	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	if err := os.Link(reaper, filepath.Join(dir, filepath.Base(first))); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.Chmod(dir, 0o755); err != nil { // the container's user is not ours
 		t.Fatal(err)
 	}
 	b := box{t, "ductor-test-" + strings.ToLower(rand.Text())}
 	t.Cleanup(func() { _ = exec.Command("docker", "rm", "-f", b.name).Run() })
-	b.docker("run", "-d", "--name", b.name, "--label", "dev.ductor.test=1", "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-		"--user", user, "-e", Env+"=one", "--mount", "type=bind,readonly,source="+dir+",target=/.ductor", ref)
+	args := append([]string{"run", "-d", "--name", b.name, "--label", "dev.ductor.test=1", "--network", "none", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+		"--mount", "type=bind,readonly,source=" + dir + ",target=/.ductor"}, options...)
+	b.docker(append(append(args, ref), words...)...)
 	return b
 }
 
@@ -76,7 +90,12 @@ func (b box) tree(id string) (f family) {
 
 func (b box) reap(into any, args ...string) {
 	b.Helper()
-	out := b.docker(append([]string{"exec", "-e", Env + "=one", "-e", helper + "=1", b.name, "/.ductor/reaper"}, args...)...)
+	b.reapBy("/.ductor/reaper", into, args...)
+}
+
+func (b box) reapBy(program string, into any, args ...string) {
+	b.Helper()
+	out := b.docker(append([]string{"exec", "-e", Env + "=one", "-e", helper + "=1", b.name, program}, args...)...)
 	if err := Parse([]byte(out), into); err != nil {
 		b.Fatal(err)
 	}

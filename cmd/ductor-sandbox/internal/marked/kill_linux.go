@@ -1,6 +1,7 @@
 package marked
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -14,38 +15,66 @@ const patience = 10 * time.Second
 
 // Kill ends the processes of run id: it sends sig, and CONT, to each that it
 // finds, looks for new ones until grace is over, and then sends KILL until
-// none is left, for at most 10 seconds. Children that dropped the mark are
-// ended too while their parent is known. PID 1 and this process never are, and
-// none with the mark of another run.
+// none is left, for at most 10 seconds. What has come of these is ended too,
+// whatever mark it bears, while its parent is known. PID 1 and this process
+// never are, and none of another run, unless it bears this mark.
 //
-// It returns how many processes are left and how many ended. That some are
-// left is no error.
+// In our own container it also ends all that has come of this process, and the
+// strays: see findIdle.
+//
+// It returns how many processes are left, strays too, and how many of the run
+// ended. That some are left is no error.
 func Kill(root, id string, sig syscall.Signal, grace time.Duration) (left, killed int, err error) {
 	if !Valid(id) {
 		return 0, 0, badID(id)
 	}
-	r := &reaper{root: root, id: id, met: map[proc]bool{}}
+	r := &reaper{root: root, id: id, met: map[proc]kin{}}
 	if sig != syscall.SIGKILL {
 		if gone, err := r.until(time.Now().Add(grace), sig); gone || err != nil {
-			return 0, len(r.met), err
+			return 0, r.killed(), err
 		}
 	}
 	gone, err := r.until(time.Now().Add(patience), syscall.SIGKILL)
 	if gone || err != nil {
-		return 0, len(r.met), err
+		return 0, r.killed(), err
 	}
 	if len(r.alive) > 0 && r.refused != nil {
 		err = fmt.Errorf("kill %d processes of run %q: %w", len(r.alive), id, r.refused)
 	}
-	return len(r.alive), len(r.met) - len(r.alive), err
+	return len(r.alive), r.killed(), err
 }
 
 // reaper is one call of Kill.
 type reaper struct {
 	root, id string
-	met      map[proc]bool // every process of the run that was ever seen, without its mark
-	alive    []proc        // of these, at the last look
-	refused  error         // the last signal that was not allowed
+	idle     proc         // without its mark; none unless this is our container
+	met      map[proc]kin // every process that was ever seen and is to end, without its mark
+	alive    []proc       // of these, at the last look
+	refused  error        // the last signal that was not allowed
+}
+
+// kin is why a process is to end.
+type kin int
+
+const (
+	own     kin = iota + 1 // of the run
+	stray                  // of a run that is over, which may be this one
+	foreign                // a stray that is not ours to end: somebody else's docker exec has left it
+)
+
+// killed counts those of the run alone: strays can be anybody's.
+func (r *reaper) killed() (n int) {
+	for _, k := range r.met {
+		if k == own {
+			n++
+		}
+	}
+	for _, p := range r.alive {
+		if r.met[known(p)] == own {
+			n--
+		}
+	}
+	return n
 }
 
 // An environment may be missing for a moment, and on a busy machine somebody
@@ -86,13 +115,17 @@ func (r *reaper) look(sig syscall.Signal) (unsure bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if !r.contained() {
+		r.idle = findIdle(r.root, s.procs)
+	}
 	r.alive = r.ours(s.procs)
 	for _, p := range r.alive {
 		r.signal(p, sig)
 	}
-	if s.unsure && len(r.alive) == 0 {
+	unsure = s.unsure || r.contained() && torn(s.procs)
+	if unsure && len(r.alive) == 0 {
 		chase(r.root, time.Now().Add(2*time.Millisecond), func(p proc) bool {
-			if p.mark != r.id {
+			if p.kin = r.kinOf(p); p.kin == 0 {
 				return false
 			}
 			r.alive = append(r.alive, p)
@@ -100,23 +133,35 @@ func (r *reaper) look(sig syscall.Signal) (unsure bool, err error) {
 			return true
 		})
 	}
-	return s.unsure, nil
+	return unsure, nil
 }
 
-// ours are the processes with the mark, those without one that descend from
-// them, and those that were met before: of these the parent or the mark may be
-// gone by now. It must be known before the first signal, because a process that
-// ends takes the way to its children with it.
+func (r *reaper) contained() bool { return r.idle != proc{} }
+
+// ours are the processes with the mark, all that descend from them, and those
+// that were met before: of these the parent or the mark may be gone by now. It
+// must be known before the first signal, because a process that ends takes the
+// way to its children with it. Strays come last, so that what is the run's counts
+// as that.
 func (r *reaper) ours(procs []proc) (list []proc) {
 	taken := map[int]bool{}
-	for more := true; more; {
-		more = false
-		for _, p := range procs {
-			if !taken[p.pid] && (p.mark == r.id || p.mark == "" && (taken[p.parent] || r.met[known(p)])) {
+	take := func(k kin, is func(proc) bool) {
+		for more := true; more; {
+			more = false
+			for _, p := range procs {
+				before := r.met[known(p)]
+				if taken[p.pid] || known(p) == r.idle || before == foreign || before != k && !taken[p.parent] && !is(p) {
+					continue
+				}
 				taken[p.pid], more = true, true
+				p.kin = k
 				list = append(list, p)
 			}
 		}
+	}
+	take(own, func(p proc) bool { return p.mark == r.id || r.contained() && p.parent == os.Getpid() })
+	if r.contained() {
+		take(stray, func(p proc) bool { return p.parent == 1 })
 	}
 	return list
 }
@@ -124,11 +169,40 @@ func (r *reaper) ours(procs []proc) (list []proc) {
 // known is a process as met has it: whatever becomes of its parent or mark.
 func known(p proc) proc { return proc{pid: p.pid, start: p.start} }
 
+// kinOf is for one process by itself: it climbs to where it has come from.
+func (r *reaper) kinOf(p proc) kin {
+	before, at := r.met[known(p)], p
+	switch {
+	case before == foreign || known(p) == r.idle:
+		return 0
+	case before != 0:
+		return before
+	case p.mark == r.id:
+		return own
+	case !r.contained():
+		return 0
+	}
+	for at.parent > 1 && at.parent != os.Getpid() {
+		up, state, err := readStat(r.root, at.parent)
+		if err != nil || state.dead || ticks(up) > ticks(at) {
+			return 0 // that one has ended just now; its child has another parent by the next look
+		}
+		at = up
+	}
+	switch {
+	case at.parent == 1 && known(at) != r.idle:
+		return stray
+	case at.parent == os.Getpid():
+		return own
+	}
+	return 0 // it has come from outside, as the root of a run does
+}
+
 func (r *reaper) signal(p proc, sig syscall.Signal) {
-	if r.met[known(p)] && sig != syscall.SIGKILL {
+	if r.met[known(p)] != 0 && sig != syscall.SIGKILL {
 		return // it was asked
 	}
-	r.met[known(p)] = true
+	r.met[known(p)] = cmp.Or(r.met[known(p)], p.kin)
 	// FindProcess pins the process, where the kernel can (5.3); only then a look
 	// at its start proves that the signal meets who was seen.
 	handle, err := os.FindProcess(p.pid)
@@ -140,7 +214,12 @@ func (r *reaper) signal(p proc, sig syscall.Signal) {
 		return
 	}
 	for _, s := range []syscall.Signal{sig, syscall.SIGCONT} {
-		if err := handle.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		err := handle.Signal(s)
+		switch {
+		case err == nil || errors.Is(err, os.ErrProcessDone):
+		case p.kin == stray && errors.Is(err, os.ErrPermission):
+			r.met[known(p)] = foreign // or every run would wait for it in vain
+		default:
 			r.refused = err
 		}
 	}

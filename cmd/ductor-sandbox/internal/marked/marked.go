@@ -8,7 +8,8 @@
 // What it cannot see: a process that replaced its whole environment and whose
 // parent has ended already, one whose program overwrote its environment in
 // place (setproctitle of some servers), and one that the kernel hides from its
-// own user (ssh-agent).
+// own user (ssh-agent). Where the program itself is the container's first
+// process, Kill ends these too, by where they have come from.
 package marked
 
 import (

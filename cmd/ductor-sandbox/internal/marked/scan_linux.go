@@ -18,6 +18,7 @@ type proc struct {
 	pid, parent int
 	start       string
 	mark        string // "" without one
+	kin         kin    // what Kill has found out
 }
 
 // scan is what was seen at one walk through /proc. A walk takes time: unsure
