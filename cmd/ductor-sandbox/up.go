@@ -236,7 +236,11 @@ func (s *sandbox) strange() (warnings []string) {
 func (s *sandbox) view(ctx context.Context) view {
 	warnings := append(s.strange(), s.plan.Warnings...)
 	if n := len(s.plan.Unprotected); n > 0 {
-		warnings = append(warnings, fmt.Sprintf("what this machine would run or obey, and commands can make or change: %d, such as %q (doctor names all)", n, s.plan.Unprotected[0]))
+		more := ""
+		if n > 1 {
+			more = fmt.Sprintf(" and %d more, which doctor names", n-1)
+		}
+		warnings = append(warnings, fmt.Sprintf("commands can make or change what this machine would run or obey: %q%s", s.plan.Unprotected[0], more))
 	}
 	v := view{Container: containerView{Name: s.settings.Container}, Image: imageView{Ref: s.settings.Image, ID: s.image.ID},
 		Network: s.settings.Network, WorkDir: s.plan.WorkDir, Auth: s.plan.Auth, Warnings: warnings}
