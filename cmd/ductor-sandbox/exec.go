@@ -497,26 +497,45 @@ func (x *execution) onHost(ctx context.Context, status statusFile, reason string
 // below stays until the command has ended, for the sake of --timeout. On the host
 // that ends the command, and not what it has started.
 func (x *execution) below(ctx context.Context, path string, argv, env []string) error {
-	cmd := exec.CommandContext(ctx, path)
-	cmd.Args, cmd.Env, cmd.Stdout, cmd.Stderr = argv, env, x.std.Out, x.std.Err
-	if x.std.In != nil {
-		cmd.Stdin = x.std.In
-	}
-	cmd.Cancel = func() error { return terminate(cmd.Process) }
-	cmd.WaitDelay = max(x.Grace, time.Millisecond)
 	restorePipe()
-	err := cmd.Run()
+	p, err := os.StartProcess(path, argv, &os.ProcAttr{Env: env, Files: []*os.File{x.std.In, fileOf(x.std.Out), fileOf(x.std.Err)}})
+	if err != nil {
+		return exitcode.Errorf(exitcode.CannotExec, "execute %q: %w", path, err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		for _, end := range []struct {
+			after <-chan struct{}
+			how   func(*os.Process) error
+		}{{ctx.Done(), terminate}, {after(ctx, x.Grace), (*os.Process).Kill}} {
+			select {
+			case <-end.after:
+				_ = end.how(p)
+			case <-ended:
+				return
+			}
+		}
+	}()
+	st, err := p.Wait()
+	close(ended)
 	var sig signalled
 	switch {
+	case err != nil:
+		return exitcode.Errorf(exitcode.OSErr, "wait for %q: %w", path, err)
 	case errors.Is(context.Cause(ctx), session.ErrTimeUp):
 		cli.Warn(x.std, "the command took more than %s, and was ended", x.Timeout)
 		return exitcode.Status(exitcode.Timeout)
 	case errors.As(context.Cause(ctx), &sig):
 		return exitcode.Status(exitcode.SignalBase + int(sig.Signal.(syscall.Signal)))
-	case cmd.ProcessState == nil:
-		return exitcode.Errorf(exitcode.CannotExec, "execute %q: %w", path, err)
 	}
-	return exitcode.Status(codeOf(cmd.ProcessState))
+	return exitcode.Status(codeOf(st))
+}
+
+// after is closed a while after ctx is done.
+func after(ctx context.Context, d time.Duration) <-chan struct{} {
+	c := make(chan struct{})
+	context.AfterFunc(ctx, func() { time.AfterFunc(d, func() { close(c) }) })
+	return c
 }
 
 // hostProgram looks on PATH, past those that were tried.

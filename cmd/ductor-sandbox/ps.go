@@ -69,7 +69,12 @@ func (c *killCmd) Run(std *cli.IO) error {
 	if err != nil {
 		return err
 	}
-	chosen := slices.DeleteFunc(runs, func(r record.Run) bool { return !c.means(r) })
+	var chosen []record.Run
+	for _, r := range runs {
+		if c.means(r) {
+			chosen = append(chosen, r)
+		}
+	}
 	if len(chosen) == 0 {
 		return exitcode.Errorf(exitcode.No, "no such command runs").WithHint("ductor-sandbox ps")
 	}

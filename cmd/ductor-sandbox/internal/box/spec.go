@@ -74,7 +74,12 @@ func (s Spec) Hash() string {
 // guard is the part of it that a command must not run without. Our own program
 // protects nobody.
 func (s Spec) guard() string {
-	keep := slices.DeleteFunc(slices.Clone(s.Mounts), func(m mount.Mount) bool { return m.Target == HelperPath })
+	var keep []mount.Mount
+	for _, m := range s.Mounts {
+		if m.Target != HelperPath {
+			keep = append(keep, m)
+		}
+	}
 	return hash(s.User, keep, s.Network, s.ReadOnly)
 }
 

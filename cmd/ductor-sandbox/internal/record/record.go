@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -99,7 +99,8 @@ func (d Dir) List() ([]Run, error) {
 		}
 		all = append(all, r)
 	}
-	slices.SortFunc(all, func(a, b Run) int { return a.Since.Compare(b.Since) })
+	// Not slices.SortFunc, which would be 20 kB more of program.
+	sort.Slice(all, func(i, j int) bool { return all[i].Since.Before(all[j].Since) })
 	return all, nil
 }
 
