@@ -262,7 +262,7 @@ func (x *execution) in(ctx context.Context, id string, env []string) (session.Re
 	}
 	r, err := ss.Run(ctx)
 	text, sig, whole := notes.end()
-	died := ss.TTY && r.Reason == session.Exit && (r.Code == 2 || r.Code > exitcode.SignalBase)
+	died := r.Reason == session.OOM && !whole || ss.TTY && r.Reason == session.Exit && (r.Code == 2 || r.Code > exitcode.SignalBase)
 	if err == nil && r.Reason == session.Exit {
 		switch { // a command can write such lines, too
 		case ss.Stderr == notes && !ss.TTY && !whole:

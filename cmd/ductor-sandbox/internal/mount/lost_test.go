@@ -1,6 +1,7 @@
 package mount
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -112,6 +113,9 @@ func TestLostWhatLeadsElsewhere(t *testing.T) {
 // TestLostWhereALinkLed: what is mounted over itself is not there, because the
 // container's own folders were followed. A workspace that is a link is meant so.
 func TestLostWhereALinkLed(t *testing.T) {
+	if filepath.Separator != '/' {
+		t.Skip("the container's list can be read on Linux alone")
+	}
 	plan := Plan{Mounts: []Mount{
 		{Source: "/u/h", Target: "/ductor", ReadOnly: true},
 		{Target: "/ductor/config", Tmpfs: true, ReadOnly: true},
