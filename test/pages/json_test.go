@@ -430,6 +430,11 @@ func TestStopRequestIsAddressed(t *testing.T) {
 	p := w.supervise("frozen", "--", w.bot(), "wait")
 	w.await("frozen", "up", 0)
 	must(t, p.cmd.Process.Signal(syscall.SIGSTOP))
+	// On a busy machine another thread may run on until the one that was told does.
+	clitest.Wait(t, "the supervisor to stand still", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+		return err != nil || strings.Contains(string(stat), ") T ")
+	})
 	w.run(0, "ductor-supervise", "stop", "--name", "frozen")
 	text, err := os.ReadFile(w.file("frozen", "ctl/stop-requested"))
 	must(t, err)
