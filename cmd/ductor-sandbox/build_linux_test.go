@@ -12,16 +12,17 @@ import (
 // builder is a world that builds its own image, from a Dockerfile of two lines.
 func builder(t *testing.T, w *world) (dockerfile string, write func(text string)) {
 	t.Helper()
-	base := w.image
+	base, mark := w.image, "dev.ductor.test.id="+w.container
 	w.image = w.container // a name that nobody else has
 	w.config(`{"docker":{"image_name":"` + w.image + `","container_name":"` + w.container + `"}}`)
 	t.Cleanup(func() {
 		_ = exec.Command("docker", "rm", "-f", w.container).Run()
 		_ = exec.Command("docker", "rmi", "-f", w.image).Run()
+		_ = exec.Command("docker", "image", "prune", "-f", "--filter", "label="+mark).Run() // those that lost their name
 	})
 	dockerfile = filepath.Join(filepath.Dir(w.home), "Dockerfile")
 	write = func(text string) {
-		if err := os.WriteFile(dockerfile, []byte("FROM "+base+"\nLABEL dev.ductor.test=1\n"+text+"\n"), 0o644); err != nil {
+		if err := os.WriteFile(dockerfile, []byte("FROM "+base+"\nLABEL dev.ductor.test=1 "+mark+"\n"+text+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
