@@ -69,7 +69,9 @@ func testRenewal(t *testing.T, w *world) {
 	write("ENV VERSION=2")
 	id := func() string { return docker(t, "image", "inspect", "--format", "{{.Id}}", w.image) }
 	first := id()
-	w.do(0, with("up", "--build-only")...)
+	if out, _ := w.do(0, with("up", "--build-only", "--json")...); !strings.Contains(out, `"image":{"ref":"`+w.image+`"`) {
+		t.Error(out)
+	}
 	if id() != first {
 		t.Error("nothing has changed, and it is another image")
 	}

@@ -120,9 +120,12 @@ func (d *doctorView) kernel(ctx context.Context, s *sandbox) {
 	} else {
 		d.add("seccomp", "pass", "the daemon's own profile")
 	}
-	for name, is := range map[string]bool{"rootless Docker": info.Rootless, "Docker Desktop": info.Desktop, "Podman": info.Podman, "SELinux": info.SELinux, "a remapped user namespace": info.UserNS} {
-		if is {
-			d.add("untried", "warn", "this is %s, which is provided for, but was not tried by those who made this", name)
+	for _, kind := range []struct {
+		is   bool
+		name string
+	}{{info.Rootless, "rootless Docker"}, {info.Desktop, "Docker Desktop"}, {info.Podman, "Podman"}, {info.SELinux, "SELinux"}, {info.UserNS, "a remapped user namespace"}} {
+		if kind.is {
+			d.add("untried", "warn", "this is %s, which is provided for, but was not tried by those who made this", kind.name)
 		}
 	}
 }

@@ -235,7 +235,7 @@ func (x *execution) container(ctx context.Context) (string, error) {
 	if err != nil || st.Drift != box.Pending {
 		return st.ID, err
 	}
-	in, err = x.s.box.Find(ctx)
+	in, err = x.s.find(ctx)
 	if err == nil && (in == nil || x.s.box.Weaker(in) || len(x.s.lost(in)) > 0) {
 		err = exitcode.Errorf(exitcode.TempFail, "commands run in the container %q, which protects less than is wanted now", x.s.settings.Container).WithID("busy").
 			WithHint("wait until they have ended; or ductor-sandbox up --now")
@@ -581,7 +581,7 @@ func (c *execCmd) statusFile() (statusFile, error) {
 		return statusFile{}, exitcode.Errorf(exitcode.Usage, "--status-fd=%d: is no descriptor", *c.StatusFD)
 	}
 	f := os.NewFile(uintptr(*c.StatusFD), "status")
-	if _, err := f.Stat(); err != nil || !isInherited(*c.StatusFD) {
+	if _, err := f.Stat(); err != nil || !claim(*c.StatusFD) {
 		return statusFile{}, exitcode.Errorf(exitcode.Usage, "--status-fd=%d: is not open for writing", *c.StatusFD)
 	}
 	return statusFile{f}, nil

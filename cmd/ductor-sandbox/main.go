@@ -18,6 +18,9 @@ func main() {
 }
 
 func run(args []string, stdin *os.File, stdout, stderr io.Writer) int {
+	if os.Getenv("DUCTOR_NAME") == "" { // kong would take the empty one for a name
+		_ = os.Unsetenv("DUCTOR_NAME")
+	}
 	std := &cli.IO{Tool: "ductor-sandbox", In: stdin, Out: stdout, Err: stderr, Getenv: os.Getenv}
 	return cli.Run(std, description, &grammar{}, args)
 }

@@ -26,10 +26,10 @@ func ignorePipe() {
 
 var pipeIgnored bool
 
-// isInherited is false for descriptors of the Go runtime, which are at the first
-// free numbers, and for what can only be read. From now on it is ours alone: a
-// command on the host has no business there.
-func isInherited(fd int) bool {
+// claim takes a descriptor for ours alone, since a command on the host has no
+// business there. It is false for those of the Go runtime, which are at the first
+// free numbers, and for what can only be read.
+func claim(fd int) bool {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	mode, merr := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
 	if err != nil || merr != nil || flags&unix.FD_CLOEXEC != 0 || mode&unix.O_ACCMODE == unix.O_RDONLY {

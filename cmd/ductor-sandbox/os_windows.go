@@ -13,7 +13,7 @@ var stopSignals = []os.Signal{os.Interrupt}
 
 func ignorePipe() {}
 
-func isInherited(int) bool { return true }
+func claim(int) bool { return true }
 
 func signalName(int) string { return "" }
 
